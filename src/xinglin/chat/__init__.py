@@ -1,0 +1,1 @@
+"""Anything that turns messages into a reply."""

@@ -1,0 +1,246 @@
+"""The command line: parse, call one function, print. Results go to stdout, progress and errors to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import xinglin
+from xinglin.errors import FULL_DISK, MedError, full_disk
+
+app = typer.Typer(
+    name="xinglin",
+    help="杏林 Xinglin：构建、对齐、评测并部署中文医疗大模型。Build, align, evaluate and serve Chinese medical LLMs.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+runs_app = typer.Typer(help="列出或清理运行结果。List or prune finished steps.", no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="配方文件 recipe file (.yaml)")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option("--data-root", envvar="XINGLIN_DATA", help="配方中相对路径的起点 base of the recipe's relative paths"),
+]
+Runs = Annotated[Path, typer.Option("--runs", help="结果文件夹 folder of results")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="改一个参数 e.g. sft.epochs=2")]
+AsJson = Annotated[bool, typer.Option("--json", help="供程序读取的 JSON 输出 for machines")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"xinglin {xinglin.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="版本 version")] = False,
+) -> None:
+    """杏林：仅供研究，不用于诊断。For research only, not for diagnosis."""
+
+
+@app.command()
+def run(
+    recipe: RecipePath,
+    *,
+    until: Annotated[str, typer.Option("--until", metavar="STEP", help="到此步为止 stop after this step")] = "",
+    data_root: DataRoot = None,
+    runs: Runs = Path("runs"),
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """运行配方：已完成的步骤会跳过，中断后重跑即续。Run a recipe; finished steps are skipped, run again to resume."""
+    from xinglin.cli import screen
+    from xinglin.recipe import run as recipe_run
+    from xinglin.recipe.models import Places, ask
+
+    made = Places.at(data_root, runs, settings or ()).plan(recipe)
+    with screen.Progress() as progress:
+        recipe_run.run(made, watcher=progress, until=until)
+    from xinglin.recipe.measure import results
+
+    summaries = results(made)
+    if as_json:
+        screen.print_json(summaries)
+        return
+    screen.show_results(made, summaries)
+    if made.recipe.serve and not until:
+        screen.show_answers(made, ask(made), recipe)
+
+
+@app.command()
+def plan(
+    recipe: RecipePath,
+    *,
+    data_root: DataRoot = None,
+    runs: Runs = Path("runs"),
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """列出步骤、摘要、是否完成和预计时间。List steps with digests, done or to do, estimated time."""
+    from xinglin.cli import screen
+    from xinglin.recipe import show
+    from xinglin.recipe.models import Places
+
+    made = Places.at(data_root, runs, settings or ()).plan(recipe)
+    if as_json:
+        screen.print_json(show.describe(made))
+    else:
+        screen.show_plan(made)
+
+
+@app.command()
+def trace(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="记录编号 id such as sample-1f3a90b2c4d5")] = "",
+    *,
+    source: Annotated[str, typer.Option("--source", help="列出来自某来源的一切 everything made from a source")] = "",
+    runs: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """追溯一条记录背后的事实与许可。Print the facts and licences behind a record."""
+    from xinglin.cli import screen
+    from xinglin.errors import RecipeError
+    from xinglin.recipe import show
+
+    if bool(identity) == bool(source):
+        raise RecipeError("name one ID, or --source NAME", where="trace", fix="xinglin trace sample-…")
+    if source:
+        found = show.from_source(source, runs=runs)
+        if as_json:
+            screen.print_json([{"id": one, "file": str(path)} for one, path in found])
+        else:
+            screen.show_source(source, found)
+        return
+    traced = show.trace(identity, runs=runs)
+    if as_json:
+        screen.print_json(show.lineage(traced))
+    else:
+        screen.show_trace(traced)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="步骤、配方或结果文件夹 a step, recipe or runs folder")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """重算所有产物的摘要，找出被改动的文件。Recompute every digest and name what was changed."""
+    from xinglin.cli import screen
+    from xinglin.errors import GateError
+    from xinglin.recipe import show
+
+    checked, faults = show.verify_below(folder)
+    if as_json:
+        screen.print_json(
+            {"steps": checked, "faults": [{"path": str(one.path), "problem": one.problem} for one in faults]}
+        )
+    else:
+        screen.show_faults(checked, faults)
+    if faults:
+        raise GateError(
+            f"{len(faults)} file(s) are not what their manifests say",
+            where=str(folder),
+            fix="remove the step's folder and run the recipe again",
+        )
+
+
+@runs_app.command("list")
+def runs_list(*, runs: Runs = Path("runs"), as_json: AsJson = False) -> None:
+    """列出所有步骤的结果及其大小。List the results of all steps and their sizes."""
+    from xinglin.cli import screen
+    from xinglin.recipe import show
+
+    found = show.list_runs(runs)
+    if as_json:
+        screen.print_json([show.describe_run(one) for one in found])
+    else:
+        screen.show_runs(found, runs)
+
+
+@runs_app.command("prune")
+def runs_prune(
+    recipes: Annotated[
+        list[Path], typer.Argument(metavar="RECIPE…", help="保留这些配方的结果 keep these recipes' steps")
+    ],
+    *,
+    data_root: DataRoot = None,
+    runs: Runs = Path("runs"),
+    yes: Annotated[bool, typer.Option("--yes", help="不再询问 do not ask")] = False,
+) -> None:
+    """删除所列配方已不用的步骤。Remove steps that the given recipes no longer use."""
+    from xinglin.cli import screen
+    from xinglin.recipe import show
+    from xinglin.recipe.models import Places
+
+    places = Places.at(data_root, runs)
+    unused = show.unused([places.plan(recipe) for recipe in recipes], runs=runs)
+    screen.show_runs(unused, runs, title="将删除 to be removed")
+    if unused and (yes or typer.confirm("删除？Remove them?", err=True)):
+        show.remove(unused)
+        typer.echo(f"已删除 removed: {len(unused)}")
+
+
+@app.command()
+def chat(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="配方、文件夹或模型名 recipe, folder or hub id")],
+    *,
+    data_root: DataRoot = None,
+    runs: Runs = Path("runs"),
+    yes: Annotated[bool, typer.Option("--yes", help="已阅读免责声明 disclaimer accepted")] = False,
+) -> None:
+    """在终端里提问。Ask questions in the terminal."""
+    from xinglin.recipe.models import Places, open_model
+    from xinglin.serve import terminal
+
+    terminal.chat(open_model(model, places=Places.at(data_root, runs)), accepted=yes)
+
+
+@app.command()
+def serve(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="配方、文件夹或模型名 recipe, folder or hub id")],
+    *,
+    host: Annotated[str, typer.Option("--host", help="默认只在本机 loopback by default")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8000,
+    data_root: DataRoot = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """启动网页与 OpenAI 兼容接口。Serve the chat page and the OpenAI-compatible API."""
+    from xinglin.recipe.models import Places, open_model
+    from xinglin.serve import http
+    from xinglin.serve.web.chat import page
+
+    opened = open_model(model, places=Places.at(data_root, runs))
+    http.serve(http.build_app([opened], page=page, host=host), host=host, port=port)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with its message and exit code, never with a traceback."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        app(standalone_mode=True)
+    except MedError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        print("\n已中断；再次运行同一命令即可继续。Interrupted; run the same command again to resume.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (such as `head`) has gone: nothing more to say, and nothing wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        _fail(full_disk(error, where=str(error.filename or "disk")))
+
+
+def _fail(error: MedError) -> None:
+    label = {"recipe": "配方", "data": "数据", "model": "模型", "engine": "运行", "check": "检查", "cap": "已停止"}
+    print(f"错误 error ({label.get(error.kind, error.kind)} {error.kind}): {error}", file=sys.stderr)
+    sys.exit(error.code)

@@ -1,0 +1,216 @@
+"""What the command line shows: tables and progress for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from xinglin.recipe.manifest import Fault, Manifest
+from xinglin.recipe.plan import Plan, Planned
+from xinglin.recipe.show import Finished, Trace
+from xinglin.types import Reply
+
+if TYPE_CHECKING:
+    from xinglin.evaluate.summary import Summary
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout."""
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=_plain)
+    sys.stdout.write("\n")
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
+
+
+def seconds(value: float | None) -> str:
+    """A duration for people."""
+    if value is None:
+        return "?"
+    return f"{value:.0f} s" if value < 90 else f"{value / 60:.1f} min"
+
+
+class Progress:
+    """Shows a run on stderr: a moving bar on a terminal, one line a step elsewhere."""
+
+    def __init__(self) -> None:
+        self.bar: Bar | None = None
+        self.task: Any = None
+        self.clock = 0.0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def skipped(self, step: Planned) -> None:
+        err.print(f"  [green]✓[/green] {step.name:<12} 已完成 done  [dim]{step.digest[:12]}[/dim]")
+
+    def started(self, step: Planned) -> None:
+        self.clock = time.monotonic()
+        if not err.is_terminal:
+            err.print(f"  … {step.name}")
+            return
+        self.bar = Bar(
+            TextColumn("  [cyan]▶[/cyan] {task.description:<12}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("剩余 eta"),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[numbers]}[/dim]"),
+            console=err,
+            transient=True,
+        )
+        self.task = self.bar.add_task(step.name, total=None, numbers="")
+        self.bar.start()
+
+    def moved(self, done: int, total: int, numbers: dict[str, float]) -> None:
+        if self.bar is not None:
+            shown = " ".join(f"{name} {value:.4g}" for name, value in numbers.items() if name not in ("step", "rate"))
+            rate = done / max(time.monotonic() - self.clock, 1e-6)
+            self.bar.update(self.task, completed=done, total=total, numbers=f"{rate:.1f}/s {shown}")
+
+    def finished(self, step: Planned, manifest: Manifest) -> None:
+        self.close()
+        shown = " ".join(
+            f"{name}={value:.4g}"
+            for name, value in list(manifest.numbers.items())[:6]
+            if isinstance(value, int | float)
+        )
+        err.print(f"  [green]✓[/green] {step.name:<12} {seconds(manifest.seconds):>8}  [dim]{escape(shown)}[/dim]")
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+
+def show_plan(made: Plan) -> None:
+    """The plan as a table."""
+    table = Table(title=f"{made.recipe.name}（base: {made.recipe.base}，seed: {made.recipe.seed}）", box=None)
+    for heading in ("步骤 step", "做 do", "读 reads", "摘要 digest", "状态 state", "预计 time"):
+        table.add_column(heading)
+    for one in made.steps:
+        reads = ", ".join([*one.inputs, *one.sources])
+        state = "[green]已完成 done[/green]" if one.done else "[yellow]待运行 to do[/yellow]"
+        spent = "–" if one.done else "~" + seconds(one.seconds)
+        table.add_row(one.name, one.step.model_dump()["do"], escape(reads), one.digest[:12], state, spent)
+    out.print(table)
+    left = [one.seconds for one in made.steps if not one.done]
+    known = sum(value for value in left if value is not None)
+    unknown = sum(value is None for value in left)
+    more = f"，另有 {unknown} 步无法估计 and {unknown} step(s) without an estimate" if unknown else ""
+    out.print(f"待运行 to do: {len(left)}/{len(made.steps)}，预计 about {seconds(known)}{more}")
+
+
+def show_results(made: Plan, results: Sequence[Summary]) -> None:
+    """The comparison tables of a run, and where its reports are."""
+    from xinglin.evaluate.report import render_drugs, render_table
+    from xinglin.recipe.schema import Evaluate
+
+    for summary in results:
+        out.print()
+        out.print(render_table(summary))
+        if summary.indications:
+            out.print(render_drugs(summary))
+    for step in made.steps:
+        if isinstance(step.step, Evaluate) and (step.folder / "report.html").is_file():
+            out.print(f"报告 report: {escape(str(step.folder / 'report.html'))}", soft_wrap=True)
+
+
+def show_answers(made: Plan, answers: Sequence[tuple[str, Reply]], recipe: Path) -> None:
+    """Questions with the assistant's cited answers, and how to open the chat."""
+    for question, reply in answers:
+        out.print(f"\n[bold cyan]问[/bold cyan] {escape(question)}")
+        out.print(f"[bold green]答[/bold green] {escape(reply.text)}")
+        for number, passage in enumerate(reply.passages, 1):
+            origin = passage.origin
+            cited = f"   [{number}] {passage.text}（{origin.source} {origin.item}，{origin.licence}）"
+            out.print(escape(cited), style="dim")
+    root = "" if made.root.resolve() == recipe.resolve().parent else f" --data-root {made.root}"
+    runs = "" if made.runs == Path("runs") else f" --runs {made.runs}"
+    out.print(f"\n内容由AI生成，仅供参考，不能代替医生。AI-generated, for reference only.\n打开聊天 open the chat: "
+              f"[bold]xinglin serve {recipe}{root}{runs}[/bold] → http://127.0.0.1:8000", soft_wrap=True)  # fmt: skip
+
+
+def show_trace(traced: Trace) -> None:
+    """A record, what it was made from, and the licences that bind it."""
+    _show_record(traced, 0)
+    facts = traced.facts()
+    licences = sorted({str(one.record.get("origin", {}).get("licence", "unknown")) for one in [*facts, traced]})
+    out.print(f"\n事实 facts: {len(facts)}   许可 licences: {', '.join(licences)}")
+
+
+def _show_record(traced: Trace, depth: int) -> None:
+    origin = traced.record.get("origin", {})
+    pad = "  " * depth
+    out.print(f"{pad}[bold]{traced.id}[/bold]  {traced.step}  [dim]{escape(str(traced.file))}[/dim]", soft_wrap=True)
+    out.print(f"{pad}  {escape(_gist(traced.record))}", soft_wrap=True)
+    place = f"{origin.get('source', '')} · {origin.get('item', '')} · {origin.get('licence', '')} · {origin.get('kind', '')}"
+    out.print(f"{pad}  [dim]{escape(place)}[/dim]", soft_wrap=True)
+    for parent in traced.parents:
+        _show_record(parent, depth + 1)
+
+
+def _gist(record: dict[str, Any]) -> str:
+    if "head" in record:
+        return f"{record['head']} — {record['relation']} → {record['tail']}"
+    if "text" in record:
+        return str(record["text"])
+    turns = record.get("messages") or record.get("prompt") or []
+    said = " / ".join(str(turn["content"]) for turn in turns)
+    more = [f"✓ {record['chosen']} ✗ {record['rejected']}"] if "chosen" in record else []
+    return " / ".join([said, *more, *([" | ".join(record["answers"])] if "answers" in record else [])])
+
+
+def show_source(source: str, found: Sequence[tuple[str, Path]]) -> None:
+    """How many records of which file came from a source."""
+    table = Table(title=f"来自 from {source}: {len(found)}", box=None)
+    for heading in ("文件 file", "记录 records"):
+        table.add_column(heading)
+    counts: dict[Path, int] = {}
+    for _, path in found:
+        counts[path] = counts.get(path, 0) + 1
+    for path, count in counts.items():
+        table.add_row(escape(str(path)), str(count))
+    out.print(table)
+
+
+def show_runs(found: Sequence[Finished], runs: Path, *, title: str = "") -> None:
+    """Step folders with state and size."""
+    table = Table(title=title or str(runs), box=None)
+    for heading in ("配方 recipe", "步骤 step", "摘要 digest", "完成于 made", "用时 time", "大小 MB"):
+        table.add_column(heading)
+    for one in found:
+        name, _, digest = one.folder.name.rpartition("-")
+        made = one.manifest
+        state = (made.started, seconds(made.seconds)) if made else ("[yellow]未完成 unfinished[/yellow]", "")
+        table.add_row(one.folder.parent.name, name, digest, *state, f"{one.size / 1e6:.1f}")
+    out.print(table)
+    out.print(f"共 total {sum(one.size for one in found) / 1e6:.1f} MB")
+
+
+def show_faults(checked: int, faults: Sequence[Fault]) -> None:
+    """The result of a verification."""
+    for fault in faults:
+        out.print(f"[red]✗[/red] {escape(str(fault.path))} {fault.problem}", soft_wrap=True)
+    if not faults:
+        out.print(f"[green]✓[/green] {checked} 个步骤的全部文件与清单一致 all files of {checked} step(s) are as made")

@@ -1,0 +1,1 @@
+"""Facts and dialogues in, records out → Sample, Preference, Ranking (and the held-out Questions)."""

@@ -1,0 +1,220 @@
+"""Files: strict encodings, JSON Lines of nouns, atomic writes, digests.
+
+Everything the project writes goes through `atomic`: a file is either whole or absent, also after `kill -9`
+or a full disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from xinglin.errors import FULL_DISK, DataError, full_disk
+
+Noun = TypeVar("Noun")
+LOGS = "logs"
+"""Name of the sub-folder of a step that holds times and other things that differ from run to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The decoded text of a file and the encoding it was found to have."""
+
+    path: Path
+    text: str
+    encoding: str
+
+
+def read_document(path: Path) -> Document:
+    """Read a text file that is UTF-8 (with or without a mark) or GB18030; anything else is a DataError.
+
+    Decoding is strict: a byte that fits neither encoding is reported with its line, never replaced.
+    """
+    data = read_bytes(path)
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise DataError("the file is UTF-16", where=str(path), fix="save it as UTF-8, or `iconv -f UTF-16 -t UTF-8`")
+    try:
+        return Document(path, data.decode("utf-8-sig"), "utf-8")
+    except UnicodeDecodeError as utf8:
+        try:
+            return Document(path, data.decode("gb18030"), "gb18030")
+        except UnicodeDecodeError as gb:
+            error = utf8 if utf8.start > gb.start else gb
+            line = data[: error.start].count(b"\n") + 1
+            raise DataError(
+                f"byte 0x{data[error.start]:02x} fits neither UTF-8 nor GB18030",
+                where=f"{path}:{line}",
+                fix="find the file's encoding and convert it: iconv -f <encoding> -t UTF-8",
+            ) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file; a missing or unreadable file is a DataError that names what is near."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError("no such file", where=str(path), fix=_neighbours(path)) from None
+    except IsADirectoryError:
+        raise DataError("this is a folder, a file is needed", where=str(path), fix="name a file in it") from None
+    except PermissionError:
+        raise DataError("no permission to read the file", where=str(path), fix="chmod u+r the file") from None
+
+
+def _neighbours(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"the folder {folder} does not exist either; check the path or --data-root"
+    import difflib
+
+    names = sorted(entry.name for entry in folder.iterdir())
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    return f"did you mean {', '.join(near)}?" if near else f"check the path; {folder} holds {len(names)} other files"
+
+
+def read_table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Rows of a CSV file with a header: (line number of the row's first line, cells by column).
+
+    Cells beyond the header are joined onto the key `""`; a row with a NUL or an open quote is a DataError.
+    """
+    document = read_document(path)
+    rows = csv.reader(io.StringIO(document.text, newline=""), strict=True)
+    try:
+        header = next(rows, [])
+        if not any(cell.strip() for cell in header):
+            raise DataError("the table has no header", where=f"{path}:1", fix="the first line must name the columns")
+        start = rows.line_num + 1
+        for row in rows:
+            if any(cell.strip() for cell in row):
+                cells = {name: row[at] if at < len(row) else "" for at, name in enumerate(header) if name.strip()}
+                cells[""] = ",".join(cell for cell in row[len(header) :] if cell.strip())
+                yield start, cells
+            start = rows.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"malformed CSV: {error}", where=f"{path}:{rows.line_num}", fix="check the quotes on this line"
+        ) from None
+
+
+@cache
+def adapter(noun: type[Noun]) -> TypeAdapter[Noun]:
+    """The validator of a noun, built once."""
+    return TypeAdapter(noun)
+
+
+def read_records(path: Path, noun: type[Noun]) -> list[Noun]:
+    """Read a JSON Lines file of one noun, validated; the first malformed line is a DataError with its number."""
+    read = adapter(noun)
+    records: list[Noun] = []
+    for number, line in enumerate(read_document(path).text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            records.append(read.validate_json(line))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise DataError(
+                f"not a {noun.__name__}: {place + ': ' if place else ''}{first['msg']}",
+                where=f"{path}:{number}",
+                fix=f"each line must be one {noun.__name__} in JSON, as written by xinglin",
+            ) from None
+    return records
+
+
+def write_records(path: Path, records: Iterable[object]) -> int:
+    """Write nouns as JSON Lines, atomically, members at their defaults left out; returns the number of records."""
+    count = 0
+    with atomic(path) as file:
+        for record in records:
+            file.write(adapter(type(record)).dump_json(record, exclude_defaults=True).decode() + "\n")
+            count += 1
+    return count
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write one JSON value with sorted keys, atomically."""
+    with atomic(path) as file:
+        file.write(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, atomically."""
+    with atomic(path) as file:
+        file.write(text)
+
+
+def read_json(path: Path) -> Any:
+    """One JSON value; malformed JSON is a DataError with its line."""
+    text = read_document(path).text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"malformed JSON: {error.msg}", where=f"{path}:{error.lineno}", fix="check this line with a JSON editor"
+        ) from None
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[IO[str]]:
+    """A UTF-8 text file that appears under `path` only when it is complete and on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise full_disk(error, where=str(path)) from error
+        raise
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def digest_bytes(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_json(value: object) -> str:
+    """SHA-256 over a JSON value with sorted keys."""
+    return digest_bytes(json.dumps(value, ensure_ascii=False, sort_keys=True).encode())
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 over a file, read in blocks."""
+    state = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                state.update(block)
+    except FileNotFoundError:
+        raise DataError("no such file", where=str(path), fix=_neighbours(path)) from None
+    return state.hexdigest()
+
+
+def digest_folder(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder, by relative path; logs, manifests and hidden files are left out."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if path.is_file() and not hidden and relative.parts[0] != LOGS and relative.name != "manifest.json":
+            found[relative.as_posix()] = digest_file(path)
+    return found

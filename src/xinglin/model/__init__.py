@@ -1,0 +1,1 @@
+"""Weights on disk in Hugging Face format → Checkpoint."""

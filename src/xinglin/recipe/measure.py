@@ -1,0 +1,193 @@
+"""The evaluate step: every model on every task, each compared with its parent, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xinglin import files
+from xinglin.errors import RecipeError
+from xinglin.evaluate.compare import Pair, compare
+from xinglin.evaluate.report import write_report
+from xinglin.evaluate.run import evaluate, summarise
+from xinglin.evaluate.summary import Candidate, Curve, Source, Summary, pick_examples
+from xinglin.evaluate.task import Task
+from xinglin.evaluate.tasks.facts import choice_task, recall_task
+from xinglin.evaluate.tasks.indications import IndicationTable, indication_table, indication_task
+from xinglin.formats.exams import read_indications
+from xinglin.recipe import manifest, schema
+from xinglin.recipe.context import CHOICE, FACTS, RECALL, Context, spread
+from xinglin.recipe.plan import Plan
+from xinglin.types import ChatModel, Fact, Prediction, Question
+
+ASSISTANT = "assistant"
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one model answered, by task."""
+
+    name: str
+    predictions: dict[str, list[Prediction]]
+
+
+def measure(step: schema.Evaluate, at: Context) -> dict[str, Any]:
+    """Evaluate the chain; returns the headline numbers for the manifest."""
+    tasks = _tasks(step, at)
+    facts = at.read(step.knowledge, FACTS, Fact) if step.knowledge else []
+    measured = [_answer(name, tasks, at, place=place, of=len(step.models)) for place, name in enumerate(step.models)]
+    if "indications" in tasks and facts:
+        measured.append(_assist(step, tasks["indications"], facts, at))
+    parents = {name: _parent(name, step.models, at) for name in step.models}
+    summary = _summary(step, at, tasks, measured, parents=parents, facts=facts)
+    write_report(at.folder, summary)
+    with files.atomic(at.folder / SUMMARY) as file:
+        file.write(files.adapter(Summary).dump_json(summary).decode())
+    return {f"{report.model}.{report.task}": round(report.metrics[0].value, 4) for report in summary.reports}
+
+
+def results(made: Plan) -> list[Summary]:
+    """The summaries of a plan's finished evaluations."""
+    steps = [step for step in made.steps if isinstance(step.step, schema.Evaluate)]
+    return [read_summary(step.folder) for step in steps if (step.folder / manifest.NAME).is_file()]
+
+
+def read_summary(folder: Path) -> Summary:
+    """The summary an evaluate step wrote."""
+    return files.adapter(Summary).validate_json((folder / SUMMARY).read_text(encoding="utf-8"))
+
+
+def _tasks(step: schema.Evaluate, at: Context) -> dict[str, Task]:
+    tasks: dict[str, Task] = {}
+    for name in step.tasks:
+        if name == "indications":
+            if not step.indications or not step.knowledge:
+                raise RecipeError(
+                    "the task `indications` needs the keys `indications` (the benchmark's file) and `knowledge`",
+                    where=f"step {at.name!r}",
+                    fix="add them, or leave the task out",
+                )
+            questions = read_indications(at.plan.root / step.indications)
+            tasks[name] = indication_task(questions, max_tokens=step.max_tokens)
+        elif name == "recall":
+            questions = spread(at.read(step.questions, RECALL, Question), step.most)
+            tasks[name] = recall_task(questions, max_tokens=step.max_tokens)
+        else:
+            tasks[name] = choice_task(spread(at.read(step.questions, CHOICE, Question), step.most))
+    return tasks
+
+
+def _answer(name: str, tasks: Mapping[str, Task], at: Context, *, place: int, of: int) -> Measured:
+    from xinglin.chat.local import Local
+
+    model = Local(at.model(name), name=name)
+    return _run(model, tasks, at, place=place, of=of)
+
+
+def _run(model: ChatModel, tasks: Mapping[str, Task], at: Context, *, place: int, of: int) -> Measured:
+    total = sum(len(task.questions) for task in tasks.values())
+    predictions, before = {}, 0
+    for task in tasks.values():
+        done = before + place * total
+        predictions[task.name] = evaluate(
+            model,
+            task,
+            folder=at.folder / "predictions" / model.name,
+            progress=lambda count, _, done=done: at.progress(done + count, of * total, {}),
+        )
+        before += len(task.questions)
+    return Measured(model.name, predictions)
+
+
+def _assist(step: schema.Evaluate, task: Task, facts: list[Fact], at: Context) -> Measured:
+    """The assistant over the knowledge base and the last model, on the tasks that need no likelihoods."""
+    from xinglin.chat.local import Local
+    from xinglin.knowledge.store import Knowledge
+    from xinglin.serve.assistant import Assistant
+
+    model = Local(at.model(step.models[-1]), name=step.models[-1])
+    return _run(Assistant(Knowledge(facts), model=model, name=ASSISTANT), {task.name: task}, at, place=0, of=1)
+
+
+def _parent(name: str, models: list[str], at: Context) -> str:
+    """The nearest ancestor of a model that is evaluated too."""
+    parent = at.plan.parent(name)
+    while parent and parent not in models:
+        parent = at.plan.parent(parent)
+    return parent
+
+
+def _summary(
+    step: schema.Evaluate,
+    at: Context,
+    tasks: Mapping[str, Task],
+    measured: list[Measured],
+    *,
+    parents: Mapping[str, str],
+    facts: list[Fact],
+) -> Summary:
+    by_name = {one.name: one for one in measured}
+    reports = [
+        summarise(one.name, tasks[task], predictions)
+        for one in measured
+        for task, predictions in one.predictions.items()
+    ]
+    pairs = [
+        Pair(parent, name, task, by_name[parent].predictions[task], by_name[name].predictions[task])
+        for name, parent in parents.items()
+        if parent
+        for task in by_name[name].predictions
+    ]
+    example = next((task for task in ("recall", "indications") if task in tasks), "")
+    answers = {one.name: one.predictions[example] for one in measured if example in one.predictions}
+    chain = [name for name in parents if name in answers]
+    return Summary(
+        recipe=at.plan.recipe.name,
+        base=at.plan.recipe.base,
+        seed=at.seed,
+        models=tuple(_candidates(measured, parents, at)),
+        reports=tuple(reports),
+        comparisons=tuple(compare(pairs, seed=at.seed)) if pairs else (),
+        indications=_tables(tasks, measured, facts),
+        examples=pick_examples(tasks[example].questions, {name: answers[name] for name in chain}) if example else (),
+        curves=tuple(_curves(at)),
+        sources=_sources(facts),
+        counts=tuple((task.name, len(task.questions)) for task in tasks.values()),
+    )
+
+
+def _candidates(measured: list[Measured], parents: Mapping[str, str], at: Context) -> list[Candidate]:
+    notes = {step.name: step.step.model_dump()["do"] for step in at.plan.steps}
+    return [Candidate(one.name, parents.get(one.name, ""), notes.get(one.name, "")) for one in measured]
+
+
+def _curves(at: Context) -> list[Curve]:
+    return [
+        Curve(step.name, step.folder / "curve.png") for step in at.plan.steps if (step.folder / "curve.png").is_file()
+    ]
+
+
+def _tables(tasks: Mapping[str, Task], measured: list[Measured], facts: list[Fact]) -> tuple[IndicationTable, ...]:
+    if "indications" not in tasks or not facts:
+        return ()
+    from xinglin.knowledge.store import Knowledge
+
+    knowledge = Knowledge(facts)
+    questions = tasks["indications"].questions
+    known = {one.origin.group for one in questions if knowledge.lookup(one.origin.group, "适应症")}
+    return tuple(indication_table(questions, one.predictions["indications"], known, model=one.name) for one in measured)
+
+
+def _sources(facts: list[Fact]) -> tuple[Source, ...]:
+    counts: dict[tuple[str, str, str], int] = {}
+    for fact in facts:
+        key = (fact.origin.source, fact.origin.licence, fact.origin.kind)
+        counts[key] = counts.get(key, 0) + 1
+    note = "自撰摘要，未经医师审核 · own summary, not reviewed by a physician"
+    return tuple(
+        Source(source, licence, count, note if kind == "summary" else "")
+        for (source, licence, kind), count in counts.items()
+    )

@@ -1,0 +1,149 @@
+"""Run a plan: steps in order, finished ones skipped, a manifest written last, one run of a recipe at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from xinglin import files
+from xinglin.errors import FULL_DISK, EngineError, RecipeError, full_disk
+from xinglin.recipe.context import Context
+from xinglin.recipe.manifest import Manifest
+from xinglin.recipe.plan import Plan, Planned, libraries
+from xinglin.recipe.steps import STEPS
+from xinglin.recipe.versions import VERSIONS
+
+
+class Watcher(Protocol):
+    """Who is told about the progress of a run."""
+
+    def skipped(self, step: Planned) -> None: ...
+    def started(self, step: Planned) -> None: ...
+    def moved(self, done: int, total: int, numbers: dict[str, float]) -> None: ...
+    def finished(self, step: Planned, manifest: Manifest) -> None: ...
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def skipped(self, step: Planned) -> None:
+        """A finished step was found."""
+
+    def started(self, step: Planned) -> None:
+        """A step begins."""
+
+    def moved(self, done: int, total: int, numbers: dict[str, float]) -> None:
+        """A step made progress."""
+
+    def finished(self, step: Planned, manifest: Manifest) -> None:
+        """A step is done."""
+
+
+def run(plan: Plan, *, watcher: Watcher, until: str = "") -> None:
+    """Run every step that is not done, up to and including `until` where it is given."""
+    names = [step.name for step in plan.steps]
+    if until and until not in names:
+        raise RecipeError(f"there is no step {until!r}", where="--until", fix=f"steps: {', '.join(names)}")
+    with locked(plan.runs / plan.recipe.name):
+        for step in plan.steps:
+            if step.done:
+                watcher.skipped(step)
+            else:
+                watcher.started(step)
+                watcher.finished(step, _run_step(plan, step, watcher))
+            if step.name == until:
+                break
+
+
+def _run_step(plan: Plan, step: Planned, watcher: Watcher) -> Manifest:
+    version = VERSIONS[type(step.step)]
+    if step.folder.exists() and not version.resumes:
+        shutil.rmtree(step.folder)
+    step.folder.mkdir(parents=True, exist_ok=True)
+    started, clock = datetime.now(UTC), time.monotonic()
+    context = Context(folder=step.folder, plan=plan, name=step.name, seed=plan.recipe.seed, progress=watcher.moved)
+    try:
+        numbers = STEPS[type(step.step)](step.step, context)
+        manifest = Manifest(
+            recipe=plan.recipe.name,
+            step=step.name,
+            do=step.step.model_dump()["do"],
+            digest=step.digest,
+            version=version.number,
+            config=step.step.model_dump(mode="json"),
+            inputs=step.inputs,
+            sources=step.sources,
+            outputs=files.digest_folder(step.folder),
+            numbers=numbers,
+            libraries=libraries() if version.weights else {},
+            commit=commit(),
+            started=started.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - clock, 1),
+        )
+        _sync(step.folder)
+        manifest.write(step.folder)
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise full_disk(error, where=str(step.folder)) from error
+        raise
+    return manifest
+
+
+def _sync(folder: Path) -> None:
+    """Bring every output to the disk before the manifest says that it is there."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the recipe's lock; it is released by the system when the process ends, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise EngineError(
+                f"another run of this recipe is at work (process {file.read().strip() or 'unknown'})",
+                where=str(path),
+                fix="wait for it to finish, or stop it",
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def commit() -> str:
+    """The git commit of the code in use, empty where the package is not a checkout."""
+    here = Path(__file__).resolve().parent
+    done = subprocess.run(  # noqa: S603 - fixed arguments
+        ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"],  # noqa: S607 - git from the user's PATH
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def outputs(plan: Plan) -> dict[str, Any]:
+    """The digests of all artefacts of a plan's finished steps, for comparing two runs."""
+    from xinglin.recipe.manifest import read_manifest
+
+    return {step.name: done.outputs for step in plan.steps if (done := read_manifest(step.folder))}

@@ -1,0 +1,250 @@
+"""A recipe: a closed, typed flat list of named steps, each naming the steps it reads.
+
+Unknown keys are errors. A reference to a step that does not exist, comes later, or makes another noun is an error
+before anything runs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Needs:
+    """Marks a field as a reference to a step that makes this noun."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+
+
+Facts = Annotated[str, Needs("facts")]
+Passages = Annotated[str, Needs("passages")]
+Samples = Annotated[str, Needs("samples")]
+Preferences = Annotated[str, Needs("preferences")]
+Questions = Annotated[str, Needs("questions")]
+Policy = Annotated[str, Needs("model")]
+Rewarder = Annotated[str, Needs("reward model")]
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Epochs = Annotated[float, Field(gt=0, le=1000)]
+
+
+class Step(BaseModel):
+    """What every step has in common: a closed set of knobs, and the nouns it makes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    makes: ClassVar[tuple[str, ...]] = ()
+
+
+class Base(Step):
+    """The base model; `tiny` is made from nothing, its tokenizer trained on the text of the steps in `text`."""
+
+    do: Literal["base"] = "base"
+    model: str
+    text: list[Annotated[str, Needs("text")]] = []
+    hidden: Annotated[int, Field(ge=32, le=1024, multiple_of=16)] = 192
+    layers: Annotated[int, Field(ge=1, le=32)] = 4
+    pieces: Annotated[int, Field(ge=300, le=64_000)] = 4096
+    makes: ClassVar[tuple[str, ...]] = ("model",)
+
+
+class KnowledgeStep(Step):
+    """Import facts from `pack:NAME` or files below the data root."""
+
+    do: Literal["knowledge"]
+    sources: Annotated[list[str], Field(min_length=1)]
+    max_dropped: Annotated[float, Field(ge=0, le=1)] = 0.01
+    makes: ClassVar[tuple[str, ...]] = ("facts",)
+
+
+class Select(Step):
+    """A seeded sample of topics (head + relation) to teach; `longest` is the answer's limit in characters."""
+
+    do: Literal["select"]
+    facts: Facts
+    relations: list[str] = []
+    topics: Count = 500
+    longest: Count = 40
+    makes: ClassVar[tuple[str, ...]] = ("facts",)
+
+
+class Statements(Step):
+    """Facts as plain sentences for pretraining."""
+
+    do: Literal["statements"]
+    facts: Facts
+    makes: ClassVar[tuple[str, ...]] = ("passages", "text")
+
+
+class Templates(Step):
+    """Facts as questions and answers in `phrasings` phrasings after the first `skip`.
+
+    One phrasing per relation is held out for evaluation and never among them.
+    """
+
+    do: Literal["templates"]
+    facts: Facts
+    phrasings: Annotated[int, Field(ge=1, le=20)] = 6
+    skip: Annotated[int, Field(ge=0, le=20)] = 0
+    makes: ClassVar[tuple[str, ...]] = ("samples", "questions", "text")
+
+
+class PairsStep(Step):
+    """Facts as preference pairs: the right answer against a wrong one, asked in the phrasings after `skip`."""
+
+    do: Literal["pairs"]
+    facts: Facts
+    per_topic: Annotated[int, Field(ge=1, le=20)] = 2
+    heldout: Share = 0.2
+    skip: Annotated[int, Field(ge=0, le=20)] = 0
+    makes: ClassVar[tuple[str, ...]] = ("preferences",)
+
+
+class Training(Step):
+    """Knobs shared by the training stages. `rate` is the learning rate, `batch` packed rows a step."""
+
+    epochs: Epochs = 1.0
+    batch: Count = 4
+    rate: Rate = 1e-3
+    length: Annotated[int, Field(ge=16, le=131_072)] = 256
+
+
+class Pretrain(Training):
+    """Next-token training on text."""
+
+    do: Literal["pretrain"]
+    model: Policy
+    data: Passages
+    makes: ClassVar[tuple[str, ...]] = ("model",)
+
+
+class Sft(Training):
+    """Supervised fine-tuning on conversations."""
+
+    do: Literal["sft"]
+    model: Policy
+    data: Samples
+    makes: ClassVar[tuple[str, ...]] = ("model",)
+
+
+class Reward(Training):
+    """A reward model from preference pairs; its accuracy on the held-out pairs is in its manifest."""
+
+    do: Literal["reward"]
+    model: Policy
+    data: Preferences
+    makes: ClassVar[tuple[str, ...]] = ("reward model",)
+
+
+class Reject(Training):
+    """Rejection sampling: `samples` answers a prompt, the `keep` best by reward, one more round of SFT on them."""
+
+    do: Literal["reject"]
+    model: Policy
+    reward: Rewarder
+    prompts: Samples
+    samples: Annotated[int, Field(ge=2, le=64)] = 4
+    keep: Annotated[int, Field(ge=1, le=64)] = 1
+    most: Annotated[int, Field(ge=1)] = 400
+    temperature: Annotated[float, Field(gt=0, le=5)] = 0.8
+    max_tokens: Annotated[int, Field(ge=1, le=8192)] = 64
+    makes: ClassVar[tuple[str, ...]] = ("model", "samples")
+
+
+class Dpo(Training):
+    """Direct preference optimisation on at most `most` pairs; `anchor` weighs the chosen answers' own likelihood."""
+
+    do: Literal["dpo"]
+    model: Policy
+    data: Preferences
+    beta: Annotated[float, Field(gt=0, le=10)] = 0.1
+    anchor: Annotated[float, Field(ge=0, le=10)] = 1.0
+    most: Count = 1_000_000
+    makes: ClassVar[tuple[str, ...]] = ("model",)
+
+
+class Evaluate(Step):
+    """Every model on every task, each against its parent; `indications` names the drug-indication benchmark's file."""
+
+    do: Literal["evaluate"]
+    models: Annotated[list[Policy], Field(min_length=1)]
+    questions: Questions
+    tasks: Annotated[list[Literal["recall", "choice", "indications"]], Field(min_length=1)] = ["recall", "choice"]
+    knowledge: Facts | None = None
+    indications: str = ""
+    most: Count = 400
+    max_tokens: Annotated[int, Field(ge=1, le=8192)] = 96
+    makes: ClassVar[tuple[str, ...]] = ("report",)
+
+
+AnyStep = Annotated[
+    Base
+    | KnowledgeStep
+    | Select
+    | Statements
+    | Templates
+    | PairsStep
+    | Pretrain
+    | Sft
+    | Reward
+    | Reject
+    | Dpo
+    | Evaluate,
+    Field(discriminator="do"),
+]
+
+
+class Serve(BaseModel):
+    """The assistant that comes out: its model, its knowledge base, and the questions asked at the end of a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    model: Policy
+    knowledge: Facts
+    ask: list[str] = []
+
+
+class Recipe(BaseModel):
+    """A whole regime."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
+    base: str = "tiny"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
+    steps: Annotated[dict[str, AnyStep], Field(min_length=1)]
+    serve: Serve | None = None
+
+    @field_validator("steps")
+    @classmethod
+    def _step_names(cls, steps: dict[str, Any]) -> dict[str, Any]:
+        import re
+
+        for name in steps:
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name):
+                raise ValueError(f"step name {name!r} must be lower-case letters, digits and _, starting with a letter")
+        return steps
+
+
+def references(step: BaseModel) -> list[tuple[str, str, str]]:
+    """The references of a step: (field, noun needed, name of the step referred to)."""
+    found = []
+    for field, info in type(step).model_fields.items():
+        value = getattr(step, field)
+        noun = _needed(info.annotation, info.metadata)
+        if noun and value is not None:
+            found += [(field, noun, name) for name in (value if isinstance(value, list) else [value])]
+    return found
+
+
+def _needed(annotation: Any, metadata: list[Any]) -> str:
+    """The noun of a `Needs` mark on a type, on its list items or on a member of its union."""
+    for mark in metadata:
+        if isinstance(mark, Needs):
+            return mark.noun
+    own = getattr(annotation, "__metadata__", ())
+    inner = getattr(annotation, "__args__", ())
+    marks = [mark.noun for mark in own if isinstance(mark, Needs)]
+    nested = [_needed(one, []) for one in inner if one is not type(None)]
+    return next((noun for noun in [*marks, *nested] if noun), "")

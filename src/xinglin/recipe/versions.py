@@ -1,0 +1,37 @@
+"""The version of every step's results, part of its digest: raise it when results change for the same configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xinglin.recipe import schema
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A step's version, and its typical seconds for the quickstart's tiny model on two cores.
+
+    `weights`: the result depends on the versions of torch and transformers. `resumes`: an unfinished folder holds
+    finished work that the step itself continues.
+    """
+
+    number: int
+    seconds: float
+    weights: bool = False
+    resumes: bool = False
+
+
+VERSIONS: dict[type[schema.Step], Version] = {
+    schema.KnowledgeStep: Version(1, 1),
+    schema.Select: Version(1, 1),
+    schema.Statements: Version(1, 1),
+    schema.Templates: Version(1, 1),
+    schema.PairsStep: Version(1, 1),
+    schema.Base: Version(1, 6, weights=True),
+    schema.Pretrain: Version(1, 50, weights=True),
+    schema.Sft: Version(1, 60, weights=True),
+    schema.Reward: Version(1, 40, weights=True),
+    schema.Reject: Version(1, 20, weights=True),
+    schema.Dpo: Version(1, 10, weights=True),
+    schema.Evaluate: Version(1, 45, weights=True, resumes=True),
+}

@@ -1,0 +1,1 @@
+"""The assistant, and the ways to reach it: HTTP, terminal, web page."""

@@ -1,0 +1,1 @@
+"""Records in, weights out → Checkpoint. One stage is one file."""

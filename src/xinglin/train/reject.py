@@ -1,0 +1,65 @@
+"""Rejection sampling: the policy answers every prompt several times, the reward model keeps the best answers.
+
+The kept answers are training samples for another round of SFT (ChiMed-GPT's regime; Touvron et al. 2023, Llama 2,
+section 3.2.3), and each carries the ids of the sample it was drawn for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xinglin.errors import DataError
+from xinglin.types import Maker, Message, Origin, Sample, make_id
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One sampled answer to a sample's prompt, and its reward."""
+
+    sample: Sample
+    answer: str
+    reward: float
+
+
+def keep_best(draws: Sequence[Draw], *, keep: int, step: str, model: str) -> list[Sample]:
+    """The `keep` best distinct answers per prompt as samples, best first; ties go to the earlier draw."""
+    if not draws:
+        raise DataError("no answers were sampled", where=step, fix="check `prompts` and `samples` of this step")
+    by_prompt: dict[str, list[Draw]] = {}
+    for draw in draws:
+        by_prompt.setdefault(draw.sample.id, []).append(draw)
+    kept = []
+    for group in by_prompt.values():
+        best: dict[str, Draw] = {}
+        for draw in sorted(group, key=lambda one: -one.reward):
+            best.setdefault(draw.answer, draw)
+        kept += [_sample(draw, step=step, model=model) for draw in list(best.values())[:keep] if draw.answer.strip()]
+    return kept
+
+
+def _sample(draw: Draw, *, step: str, model: str) -> Sample:
+    prompt = prompt_of(draw.sample)
+    messages = (*prompt, Message("assistant", draw.answer))
+    origin = draw.sample.origin
+    return Sample(
+        id=make_id("sample", step, [(message.role, message.content) for message in messages]),
+        messages=messages,
+        origin=Origin(
+            source=origin.source,
+            item=draw.sample.id,
+            licence=origin.licence,
+            kind="model",
+            group=origin.group,
+            parents=(draw.sample.id, *origin.parents),
+            maker=Maker(step=step, model=model),
+        ),
+        tags=draw.sample.tags,
+        extra={"reward": round(draw.reward, 4)},
+    )
+
+
+def prompt_of(sample: Sample) -> tuple[Message, ...]:
+    """The messages of a sample up to its last assistant turn."""
+    last = max((at for at, message in enumerate(sample.messages) if message.role == "assistant"), default=0)
+    return sample.messages[:last]
