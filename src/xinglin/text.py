@@ -9,7 +9,7 @@ NOT_IN_KNOWLEDGE_BASE = "知识库中没有"
 """How the assistant says that it found nothing; evaluation counts a reply that holds it as an abstention."""
 
 _SENTENCE = re.compile(r"[^。！？!?\n]*[。！？!?\n]+|[^。！？!?\n]+$")
-_TAG = re.compile(r"<[^<>]{1,200}>")
+_TAG = re.compile(r"</?[A-Za-z!][^<>]{0,200}>")
 _PUNCTUATION = re.compile(
     r"[\s\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65!-/:-@\[-`{-~·～—…‘’“”]"
 )

@@ -60,7 +60,7 @@ class Local:
         """Pieces of the answer as they are generated, the finished reply last."""
         started = time.monotonic()
         ids = self.template.prompt(messages)
-        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)  # type: ignore[arg-type]
+        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
         stopped = _Stopped()
         torch.manual_seed(sampling.seed)
         options = self._options(sampling) | {"streamer": streamer, "stopping_criteria": StoppingCriteriaList([stopped])}

@@ -164,7 +164,7 @@ def _show_record(traced: Trace, depth: int) -> None:
     pad = "  " * depth
     out.print(f"{pad}[bold]{traced.id}[/bold]  {traced.step}  [dim]{escape(str(traced.file))}[/dim]", soft_wrap=True)
     out.print(f"{pad}  {escape(_gist(traced.record))}", soft_wrap=True)
-    place = f"{origin.get('source', '')} · {origin.get('item', '')} · {origin.get('licence', '')} · {origin.get('kind', '')}"
+    place = " · ".join(str(origin.get(name, "")) for name in ("source", "item", "licence", "kind"))
     out.print(f"{pad}  [dim]{escape(place)}[/dim]", soft_wrap=True)
     for parent in traced.parents:
         _show_record(parent, depth + 1)

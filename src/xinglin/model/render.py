@@ -70,7 +70,7 @@ class Template:
 
     def _render(self, messages: Sequence[Message], *, prompt: bool) -> dict[str, list[int]]:
         turns = [{"role": message.role, "content": self._plain(message.content)} for message in messages]
-        return self.tokenizer.apply_chat_template(  # type: ignore[return-value]
+        return self.tokenizer.apply_chat_template(
             turns, add_generation_prompt=prompt, return_dict=True, return_assistant_tokens_mask=not prompt
         )
 

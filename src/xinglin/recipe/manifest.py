@@ -14,7 +14,10 @@ NAME = "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a step was made from and what it made. `inputs` are digests of steps, `sources` of files, `outputs` of files."""
+    """What a step was made from and what it made.
+
+    `inputs` are digests of steps, `sources` of files outside the run, `outputs` of the files it wrote.
+    """
 
     recipe: str
     step: str

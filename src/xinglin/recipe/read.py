@@ -107,10 +107,8 @@ def _explain(error: ValidationError, tree: dict[str, Any], lines: Lines, path: P
     problem = error.errors(include_url=False)[0]
     place = [str(part) for part in problem["loc"]]
     # The discriminator's value is part of pydantic's location but not of the file.
-    if len(place) > 2 and place[0] == "steps" and place[2] in STEPS:
-        do = place.pop(2)
-    else:
-        do = ""
+    within = len(place) > 2 and place[0] == "steps" and place[2] in STEPS
+    do = place.pop(2) if within else ""
     line = next((lines[tuple(place[:end])] for end in range(len(place), 0, -1) if tuple(place[:end]) in lines), 1)
     key = ".".join(place)
     model = STEPS.get(do) or (schema.Serve if place[:1] == ["serve"] else schema.Recipe)

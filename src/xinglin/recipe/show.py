@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from xinglin.errors import DataError
+from xinglin.recipe.context import CHOICE, FACTS, HELDOUT, PAIRS, PASSAGES, RECALL, SAMPLES
 from xinglin.recipe.manifest import Fault, Manifest, read_manifest, verify
 from xinglin.recipe.plan import Plan
 
-_TRACED = ("facts.jsonl", "passages.jsonl", "samples.jsonl", "preferences.jsonl", "heldout.jsonl") + (
-    "recall.jsonl",
-    "choice.jsonl",
-)
+_TRACED = (FACTS, PASSAGES, SAMPLES, PAIRS, HELDOUT, RECALL, CHOICE)
 
 
 @dataclass(frozen=True, slots=True)

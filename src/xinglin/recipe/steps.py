@@ -219,6 +219,7 @@ def _draws(step: schema.Reject, at: Context, prompts: list[Sample]) -> list[Any]
 
 def dpo(step: schema.Dpo, at: Context) -> Numbers:
     """Align on preference pairs."""
+    from xinglin.train.preference import Pull
     from xinglin.train.preference import dpo as stage
 
     train = spread(at.read(step.data, PAIRS, Preference), step.most)
@@ -228,8 +229,7 @@ def dpo(step: schema.Dpo, at: Context) -> Numbers:
         at.folder,
         schedule=_schedule(step, at),
         length=step.length,
-        beta=step.beta,
-        anchor=step.anchor,
+        pull=Pull(step.beta, step.anchor),
         progress=at.progress,
     )
     _curve(at, at.name)

@@ -128,7 +128,7 @@ def _row(samples: Sequence[Encoded]) -> Row:
 
 
 def collate(rows: Sequence[Row], *, pad: int) -> dict[str, torch.Tensor]:
-    """Rows as tensors: `input_ids`, `position_ids`, `labels` [B, L]; `ends` [S, 2] lists (row, last token) of samples."""
+    """Rows as tensors: `input_ids`, `position_ids`, `labels` [B, L]; `ends` [S, 2]: row, last token."""
     length = max(len(row.ids) for row in rows)
     ids_BL = torch.full((len(rows), length), pad)
     positions_BL = torch.zeros_like(ids_BL)

@@ -1,4 +1,7 @@
-"""Curves of a training run: metrics.jsonl → PNG, raw and smoothed, every axis labelled (English: no CJK font needed)."""
+"""Curves of a training run: metrics.jsonl → PNG, raw and smoothed, every axis labelled.
+
+Labels are English: a bare machine has no Chinese font.
+"""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class _Trainer(Trainer):
         self.stage_loss = loss
         self.numbers: dict[str, float] = {}
 
-    def compute_loss(self, model: Any, inputs: Batch, *_: Any, **__: Any) -> torch.Tensor:  # type: ignore[override]
+    def compute_loss(self, model: Any, inputs: Batch, *_: Any, **__: Any) -> torch.Tensor:
         loss, self.numbers = self.stage_loss(model, inputs)
         if not torch.isfinite(loss):
             raise EngineError(

@@ -55,21 +55,28 @@ def dpo_loss(policy_S: torch.Tensor, reference_S: torch.Tensor, *, beta: float) 
 
 
 @dataclass(frozen=True, slots=True)
+class Pull:
+    """`beta` scales the implicit reward, `anchor` the likelihood of the chosen answers."""
+
+    beta: float = 0.1
+    anchor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Objective:
     """The stage's loss: holds the frozen reference policy."""
 
     reference: PreTrainedModel
-    beta: float
-    anchor: float
+    pull: Pull
 
     def __call__(self, model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
         policy = answer_logprobs(model, batch)
         with torch.no_grad():
             reference = answer_logprobs(self.reference, batch)
-        loss, margins_P = dpo_loss(policy.logprobs, reference.logprobs, beta=self.beta)
+        loss, margins_P = dpo_loss(policy.logprobs, reference.logprobs, beta=self.pull.beta)
         chosen = -policy.logprobs[0::2].sum() / policy.counts[0::2].sum()
         numbers = {"accuracy": (margins_P > 0).float().mean().item(), "margin": margins_P.mean().item()}
-        return loss + self.anchor * chosen, numbers
+        return loss + self.pull.anchor * chosen, numbers
 
 
 def dpo(
@@ -79,15 +86,14 @@ def dpo(
     *,
     schedule: Schedule,
     length: int,
-    beta: float,
-    anchor: float,
+    pull: Pull,
     progress: Progress | None = None,
 ) -> None:
     """Align the policy at `base` on preference pairs and save it into `folder`."""
     model, tokenizer = load.open_model(str(base)), load.open_tokenizer(str(base))
     rows = pack_pairs(preferences, Template(tokenizer), length=length)
     reference = copy.deepcopy(model).eval().requires_grad_(False)
-    objective = Objective(reference, beta, anchor)
+    objective = Objective(reference, pull)
     pad = load.pad_id(tokenizer)
     fit(model, rows.rows, loss=objective, schedule=schedule, folder=folder, pad=pad, progress=progress)
     load.save(model, tokenizer, folder / load.FOLDER, stage="dpo", base=str(base))
