@@ -6,16 +6,19 @@ or a full disk.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
 import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -24,6 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 from xinglin.errors import FULL_DISK, DataError, full_disk
 
 Noun = TypeVar("Noun")
+_WIDE = re.compile(rb"[\xe0-\xef][\x80-\xbf]{2}")
 LOGS = "logs"
 """Name of the sub-folder of a step that holds times and other things that differ from run to run."""
 
@@ -40,34 +44,83 @@ class Document:
 def read_document(path: Path) -> Document:
     """Read a text file that is UTF-8 (with or without a mark) or GB18030; anything else is a DataError.
 
-    Decoding is strict: a byte that fits neither encoding is reported with its line, never replaced.
+    Decoding is strict: a byte that fits neither encoding is reported with its line, never replaced. A file that
+    mixes the two encodings, UTF-16 and binary data are refused.
     """
-    data = read_bytes(path)
+    data = read_bytes(path).removeprefix(codecs.BOM_UTF8)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError("the file is UTF-16", where=str(path), fix="save it as UTF-8, or `iconv -f UTF-16 -t UTF-8`")
+    if b"\0" in data:
+        where = f"{path}:{_line(data, data.index(0))}"
+        raise DataError("a NUL byte: this is no text file", where=where, fix="give a text file saved as UTF-8")
     try:
-        return Document(path, data.decode("utf-8-sig"), "utf-8")
-    except UnicodeDecodeError as utf8:
-        try:
-            return Document(path, data.decode("gb18030"), "gb18030")
-        except UnicodeDecodeError as gb:
-            error = utf8 if utf8.start > gb.start else gb
-            line = data[: error.start].count(b"\n") + 1
-            raise DataError(
-                f"byte 0x{data[error.start]:02x} fits neither UTF-8 nor GB18030",
-                where=f"{path}:{line}",
-                fix="find the file's encoding and convert it: iconv -f <encoding> -t UTF-8",
-            ) from None
+        return Document(path, data.decode("utf-8"), "utf-8")
+    except UnicodeDecodeError as error:
+        return Document(path, _gb18030(data, error, path), "gb18030")
+
+
+def _gb18030(data: bytes, utf8: UnicodeDecodeError, path: Path) -> str:
+    """The text of a file that is no UTF-8."""
+    turn = _turn(data, utf8.start)
+    if turn is not None:
+        raise DataError(
+            "the file mixes UTF-8 with another encoding, or is damaged here",
+            where=f"{path}:{_line(data, turn)}",
+            fix="convert the lines of the other encoding: iconv -f GB18030 -t UTF-8",
+        )
+    try:
+        return data.decode("gb18030")
+    except UnicodeDecodeError as gb:
+        start = max(utf8.start, gb.start)
+        raise DataError(
+            f"byte 0x{data[start]:02x} fits neither UTF-8 nor GB18030",
+            where=f"{path}:{_line(data, start)}",
+            fix="find the file's encoding and convert it: iconv -f <encoding> -t UTF-8",
+        ) from None
+
+
+def _line(data: bytes, at: int) -> int:
+    return data.count(b"\n", 0, at) + 1
+
+
+def _turn(data: bytes, end: int) -> int | None:
+    """Where a file that is UTF-8 up to `end` turns from one encoding into the other; None where it does not.
+
+    GB18030 decodes most UTF-8 without complaint, into nonsense. Four Chinese characters that are well-formed UTF-8
+    are as good as never GB18030: about one in 10^8 such pieces.
+    """
+    if _chinese(data[:end]):
+        return end
+    start = 0
+    for line in data.split(b"\n"):
+        if _chinese(line):
+            with contextlib.suppress(UnicodeDecodeError):
+                line.decode("utf-8")
+                return start
+        start += len(line) + 1
+    return None
+
+
+def _chinese(utf8: bytes) -> bool:
+    return len(list(islice(_WIDE.finditer(utf8), 4))) == 4
 
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file; a missing or unreadable file is a DataError that names what is near."""
-    try:
+    with _readable(path):
         return path.read_bytes()
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise DataError("no such file", where=str(path), fix=_neighbours(path)) from None
     except IsADirectoryError:
         raise DataError("this is a folder, a file is needed", where=str(path), fix="name a file in it") from None
+    except NotADirectoryError:
+        raise DataError("a part of this path is no folder", where=str(path), fix="check the path") from None
     except PermissionError:
         raise DataError("no permission to read the file", where=str(path), fix="chmod u+r the file") from None
 
@@ -86,25 +139,36 @@ def _neighbours(path: Path) -> str:
 def read_table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows of a CSV file with a header: (line number of the row's first line, cells by column).
 
-    Cells beyond the header are joined onto the key `""`; a row with a NUL or an open quote is a DataError.
+    What stands beyond the header or in columns without a name is joined onto the key `""`. A missing cell is empty.
+    An open quote, or a header without names or with one name twice, is a DataError.
     """
-    document = read_document(path)
-    rows = csv.reader(io.StringIO(document.text, newline=""), strict=True)
+    rows = csv.reader(io.StringIO(read_document(path).text, newline=""), strict=True)
     try:
-        header = next(rows, [])
-        if not any(cell.strip() for cell in header):
-            raise DataError("the table has no header", where=f"{path}:1", fix="the first line must name the columns")
+        header = [name.strip() for name in next(rows, [])]
+        _check_header(header, path)
         start = rows.line_num + 1
         for row in rows:
             if any(cell.strip() for cell in row):
-                cells = {name: row[at] if at < len(row) else "" for at, name in enumerate(header) if name.strip()}
-                cells[""] = ",".join(cell for cell in row[len(header) :] if cell.strip())
+                cells = {name: row[at] if at < len(row) else "" for at, name in enumerate(header) if name}
+                nameless = (cell for at, cell in enumerate(row) if at >= len(header) or not header[at])
+                cells[""] = ",".join(cell for cell in nameless if cell.strip())
                 yield start, cells
             start = rows.line_num + 1
     except csv.Error as error:
         raise DataError(
             f"malformed CSV: {error}", where=f"{path}:{rows.line_num}", fix="check the quotes on this line"
         ) from None
+
+
+def _check_header(header: list[str], path: Path) -> None:
+    names = [name for name in header if name]
+    if not names:
+        raise DataError("the table has no header", where=f"{path}:1", fix="the first line must name the columns")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"the header names a column twice: {', '.join(twice)}", where=f"{path}:1", fix="rename one of them"
+        )
 
 
 @cache
@@ -200,12 +264,9 @@ def digest_json(value: object) -> str:
 def digest_file(path: Path) -> str:
     """SHA-256 over a file, read in blocks."""
     state = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                state.update(block)
-    except FileNotFoundError:
-        raise DataError("no such file", where=str(path), fix=_neighbours(path)) from None
+    with _readable(path), path.open("rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
     return state.hexdigest()
 
 

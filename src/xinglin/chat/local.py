@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from queue import SimpleQueue
+from threading import Event
+from typing import Any
 
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers.generation.streamers import BaseStreamer
 
 from xinglin.model import load
 from xinglin.model.render import Template
@@ -23,10 +26,31 @@ class _Stopped(StoppingCriteria):
     """Ends generation when the reader of a stream has gone away."""
 
     def __init__(self) -> None:
-        self.event = threading.Event()
+        self.event = Event()
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
         return torch.full((input_ids.shape[0],), self.event.is_set(), device=input_ids.device)
+
+
+class _Tokens(BaseStreamer):
+    """Hands every generated token to the reader of a stream; None says that there are no more."""
+
+    def __init__(self) -> None:
+        self.queue: SimpleQueue[int | None] = SimpleQueue()
+        self.prompt = True
+
+    def put(self, value: Any) -> None:
+        # The first call brings the prompt.
+        if not self.prompt:
+            self.queue.put(int(value))
+        self.prompt = False
+
+    def end(self) -> None:
+        self.queue.put(None)
+
+    def __iter__(self) -> Iterator[int]:
+        while (token := self.queue.get()) is not None:
+            yield token
 
 
 class Local:
@@ -34,9 +58,8 @@ class Local:
 
     def __init__(self, path: Path | str, *, name: str = "") -> None:
         self._name = name or Path(str(path)).name
-        self.tokenizer = load.open_tokenizer(str(path))
-        self.template = Template(self.tokenizer)
-        self.model = load.open_model(str(path)).eval()
+        model, self.tokenizer = load.open_pair(str(path))
+        self.template, self.model = Template(self.tokenizer), model.eval()
         self._pad = load.pad_id(self.tokenizer)
 
     @property
@@ -57,30 +80,38 @@ class Local:
         return [replies[index] for index in range(len(prompts))]
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[str | Reply]:
-        """Pieces of the answer as they are generated, the finished reply last."""
+        """Pieces of the answer as they are generated, the finished reply last; the pieces make up its text."""
         started = time.monotonic()
         ids = self.template.prompt(messages)
-        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        stopped = _Stopped()
+        tokens, stopped = _Tokens(), _Stopped()
         torch.manual_seed(sampling.seed)
-        options = self._options(sampling) | {"streamer": streamer, "stopping_criteria": StoppingCriteriaList([stopped])}
-        worker = threading.Thread(
-            target=cast(Any, self.model).generate, kwargs=self._inputs([ids]) | options, name="generate", daemon=True
-        )
-        worker.start()
-        pieces: list[str] = []
-        try:
-            for piece in streamer:
-                if piece:
-                    pieces.append(piece)
-                    yield piece
-        finally:
-            stopped.event.set()
-            worker.join()
-        text = "".join(pieces)
-        tokens = len(self.tokenizer.encode(text, add_special_tokens=False))
-        finish = "length" if tokens >= sampling.max_tokens else "stop"
-        yield self._reply(text, prompt=ids, tokens=tokens, finish=finish, seconds=time.monotonic() - started)
+        options = self._options(sampling) | {"streamer": tokens, "stopping_criteria": StoppingCriteriaList([stopped])}
+
+        def generate() -> None:
+            try:
+                self.model.generate(**self._inputs([ids]), **options)  # type: ignore[operator]
+            finally:
+                tokens.end()
+
+        made: list[int] = []
+        sent = ""
+        with ThreadPoolExecutor(1, thread_name_prefix="generate") as pool:
+            work = pool.submit(generate)
+            try:
+                for token in tokens:
+                    made.append(token)
+                    whole = self._text(made)
+                    # A character may need several tokens: half of one decodes to U+FFFD, which the next replaces.
+                    if len(whole) > len(sent) and not whole.endswith("\ufffd"):
+                        yield whole[len(sent) :]
+                        sent = whole
+            finally:
+                stopped.event.set()
+            work.result()
+        reply = self._reply(made, prompt=ids, seconds=time.monotonic() - started)
+        if len(reply.text) > len(sent):
+            yield reply.text[len(sent) :]
+        yield reply
 
     def score(self, prompts: Sequence[Sequence[Message]], answers: Sequence[Sequence[str]]) -> list[list[float]]:
         """Mean log-likelihood per token of each candidate answer."""
@@ -116,21 +147,20 @@ class Local:
         inputs = self._inputs(prompts)
         made_BL = self.model.generate(**inputs, **self._options(sampling))  # type: ignore[operator]
         seconds = (time.monotonic() - started) / len(prompts)
-        replies = []
-        for ids, row in zip(prompts, made_BL[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
-            stops = [at for at, token in enumerate(row) if token in self.template.stop_ids]
-            tokens = stops[0] if stops else len(row)
-            text = str(self.tokenizer.decode(row[:tokens], skip_special_tokens=True))
-            finish = "stop" if stops else "length"
-            replies.append(self._reply(text, prompt=ids, tokens=tokens, finish=finish, seconds=seconds))
-        return replies
+        rows = made_BL[:, inputs["input_ids"].shape[1] :].tolist()
+        return [self._reply(row, prompt=ids, seconds=seconds) for ids, row in zip(prompts, rows, strict=True)]
 
-    def _reply(self, text: str, *, prompt: list[int], tokens: int, finish: Any, seconds: float) -> Reply:
-        text = text.strip()
+    def _text(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    def _reply(self, made: list[int], *, prompt: list[int], seconds: float) -> Reply:
+        """The reply that generated ids make; the first stop token ends it and is not counted."""
+        tokens = next((at for at, token in enumerate(made) if token in self.template.stop_ids), len(made))
+        text = self._text(made[:tokens])
         return Reply(
             id=make_id("reply", self.name, prompt, text),
             text=text,
-            finish=finish,
+            finish="stop" if tokens < len(made) else "length",
             tokens=tokens,
             prompt_tokens=len(prompt),
             seconds=seconds,

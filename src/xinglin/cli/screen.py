@@ -123,12 +123,14 @@ def show_plan(made: Plan) -> None:
 
 def show_results(made: Plan, results: Sequence[Summary]) -> None:
     """The comparison tables of a run, and where its reports are."""
-    from xinglin.evaluate.report import render_drugs, render_table
+    from xinglin.evaluate.report import render_differences, render_drugs, render_table
     from xinglin.recipe.schema import Evaluate
 
     for summary in results:
         out.print()
         out.print(render_table(summary))
+        if summary.comparisons:
+            out.print(render_differences(summary))
         if summary.indications:
             out.print(render_drugs(summary))
     for step in made.steps:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from xinglin.data.topics import Topic
+from xinglin.data.topics import Topic, strictest
 from xinglin.knowledge.patterns import Pattern
-from xinglin.types import Message, Preference, make_id
+from xinglin.types import Message, Origin, Preference, make_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +86,11 @@ def _pair(topic: Topic, wrong: Topic, patterns: dict[str, Pattern], *, number: i
     right = topic.answer(pattern)
     rejected = patterns[wrong.relation].answer.format(head=topic.head, tails=wrong.joined)
     identity = make_id("preference", question, right, rejected)
-    return Preference(identity, (Message("user", question),), right, rejected, topic.origin(step))
+    return Preference(identity, (Message("user", question),), right, rejected, _origin(topic, wrong, step))
+
+
+def _origin(topic: Topic, wrong: Topic, step: str) -> Origin:
+    """The origin of a pair: both answers' facts are its parents, and both answers' licences bind."""
+    facts = (*topic.facts, *wrong.facts)
+    licence = strictest(fact.origin.licence for fact in facts)
+    return replace(topic.origin(step), licence=licence, parents=tuple(fact.id for fact in facts))

@@ -12,11 +12,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
 from xinglin.errors import FULL_DISK, DataError, full_disk
-from xinglin.evaluate.compare import Comparison, verdict_words
+from xinglin.evaluate.compare import verdict_words
 from xinglin.evaluate.labels import (
     COUNTS,
     LIMITS,
@@ -31,6 +32,7 @@ from xinglin.evaluate.labels import (
 from xinglin.evaluate.report_drugs import drugs_limit, drugs_markdown, render_drugs
 from xinglin.evaluate.report_html import render_html
 from xinglin.evaluate.summary import Answer, Candidate, Curve, Example, Source, Summary, asked, pick_examples
+from xinglin.evaluate.tasks.indications import INDICATIONS
 from xinglin.files import read_bytes, write_json, write_text
 from xinglin.text import shorten
 
@@ -42,6 +44,7 @@ __all__ = [
     "Source",
     "Summary",
     "pick_examples",
+    "render_differences",
     "render_drugs",
     "render_markdown",
     "render_table",
@@ -61,26 +64,42 @@ def write_report(folder: Path, summary: Summary) -> None:
 
 
 def render_table(summary: Summary) -> Table:
-    """The comparison table for a terminal: per cent with 95 % interval per task, and the verdict against the parent."""
+    """The results for a terminal: per cent with 95 % interval per task."""
+    tasks = _shown_tasks(summary)
     shown = Table(
         title=f"{escape(summary.recipe)} · n = {asked(summary)}",
         caption="百分比与 95 % 区间 · per cent [95 % interval]",
+        box=SIMPLE,
     )
-    shown.add_column("模型", overflow="fold", style="bold")
-    for task in summary.tasks():
-        shown.add_column(f"{task_label(task)[0]} %", justify="right")
-    shown.add_column("对父模型（百分点）")
+    shown.add_column("模型 model", overflow="fold", style="bold")
+    for task in tasks:
+        shown.add_column(f"{task_label(task)[0]} {task} %", justify="right")
     for model in summary.models:
-        values = [measured(summary.headline(model.name, task)) for task in summary.tasks()]
-        shown.add_row(
-            escape(model.name), *values, "\n".join(_verdict_line(row) for row in summary.against_parent(model.name))
-        )
+        values = [summary.headline(model.name, task) for task in tasks]
+        if any(values):
+            shown.add_row(escape(model.name), *(measured(value) for value in values))
     return shown
 
 
-def _verdict_line(row: Comparison) -> str:
-    colour = {"better": "green", "worse": "red"}.get(row.verdict, "dim")
-    return f"{task_label(row.task)[0]} {points(row.difference)} [{colour}]{SHORT_VERDICTS[row.verdict][0]}[/{colour}]"
+def render_differences(summary: Summary) -> Table:
+    """The paired comparisons for a terminal: difference in percentage points with 95 % interval, and the verdict."""
+    shown = Table(
+        title="配对差异 · paired differences", caption="McNemar / 符号翻转检验，Holm 校正 · Holm-adjusted", box=SIMPLE
+    )
+    for heading in ("比较 compared", "任务 task", "差异（百分点）", "p（Holm）", "结论 verdict"):
+        shown.add_column(heading, overflow="fold")
+    for row in summary.comparisons:
+        colour = {"better": "green", "worse": "red"}.get(row.verdict, "dim")
+        verdict = f"[{colour}]{SHORT_VERDICTS[row.verdict][0]}[/{colour}]"
+        difference = escape(f"{points(row.difference)} {span(row.low, row.high)}")
+        task = task_label(row.task)[0]
+        shown.add_row(f"{escape(row.child)} − {escape(row.parent)}", task, difference, probability(row.holm_p), verdict)
+    return shown
+
+
+def _shown_tasks(summary: Summary) -> list[str]:
+    """The drug benchmark has a table of its own, with criteria instead of one share."""
+    return [task for task in summary.tasks() if task != INDICATIONS or not summary.indications]
 
 
 def render_markdown(summary: Summary, folder: Path) -> str:

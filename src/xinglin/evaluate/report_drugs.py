@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
@@ -60,17 +61,19 @@ def drugs_markdown(summary: Summary) -> list[str]:
 def render_drugs(summary: Summary) -> Table:
     """The tables for a terminal."""
     shown = Table(
-        title="94 种药品适应症 · drug indications", caption="库外药品算作未答对 · absent drugs count as misses"
+        title="94 种药品适应症 · drug indications",
+        caption="库外药品算作未答对，区间见报告 · absent drugs count as misses, intervals are in the report",
+        box=SIMPLE,
     )
-    for name in ("模型", "范围", "标准 1 %", "标准 2 %", "标准 3 %", "库外答错"):
-        shown.add_column(name, overflow="fold")
+    for name in ("模型", "范围", "标准 1", "标准 2", "标准 3", "库外答错"):
+        shown.add_column(name, no_wrap=True)
     for entry in summary.indications:
         for at, (scope, marks) in enumerate(_scopes(entry)):
             wrong = f"{entry.absent_wrong}/{entry.absent}" if at == 0 else ""
             shown.add_row(
                 "" if at else escape(entry.model),
                 scope,
-                *(measured(mark) for mark in marks),
+                *(f"{100 * mark.value:.1f} % ({round(mark.value * mark.count)})" for mark in marks),
                 wrong,
                 end_section=at == 1,
             )

@@ -38,6 +38,7 @@ def evaluate(
     _claim(folder, model, task)
     final, journal = folder / f"{task.name}.jsonl", folder / f"{task.name}.journal.jsonl"
     if final.exists():
+        journal.unlink(missing_ok=True)  # a kill can come between the last write and this
         found = {prediction.question: prediction for prediction in read_records(final, Prediction)}
         return [found[question.id] for question in task.questions]
     done = _read_journal(journal)

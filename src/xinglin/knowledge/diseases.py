@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +38,6 @@ def read_diseases(path: Path) -> Imported:
     document = read_document(path)
     if not document.text.strip():
         raise DataError("the file is empty", where=str(path), fix=f"give a table with name,{','.join(RELATIONS)}")
-    overflow = _overflow(document.text)
     tally = Tally(f"{path.parent.name}/{path.name}", licence=LICENCE, kind="record")
     rows: list[tuple[int, str, dict[str, str]]] = []
     for line, cells in read_table(path):
@@ -52,8 +49,8 @@ def read_diseases(path: Path) -> Imported:
             )
         tally.count("rows")
         name = " ".join(cells["name"].split())
-        if line in overflow or cells[""]:
-            tally.drop(f"{path}:{line}", f"cells beyond the named columns: {overflow.get(line) or cells['']}")
+        if cells[""]:
+            tally.drop(f"{path}:{line}", f"cells beyond the named columns: {cells['']}")
         elif not name:
             tally.drop(f"{path}:{line}", "no name")
         elif _CUT.search(name):
@@ -62,24 +59,6 @@ def read_diseases(path: Path) -> Imported:
             rows.append((line, name, cells))
     _add_rows(rows, tally)
     return tally.imported(document.encoding)
-
-
-def _overflow(text: str) -> dict[int, str]:
-    """What stands in unnamed columns, by the row's first line.
-
-    `read_table` leaves unnamed header columns out, and this table's header has five of them: the overflow
-    lands exactly there.
-    """
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = next(reader)
-    found: dict[int, str] = {}
-    start = reader.line_num + 1
-    for row in reader:
-        unnamed = [cell.strip() for at, cell in enumerate(row) if at >= len(header) or not header[at].strip()]
-        if any(unnamed):
-            found[start] = ", ".join(cell for cell in unnamed if cell)
-        start = reader.line_num + 1
-    return found
 
 
 def _add_rows(rows: list[tuple[int, str, dict[str, str]]], tally: Tally) -> None:

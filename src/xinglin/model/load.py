@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from xinglin import files
-from xinglin.errors import ModelError, full_disk
-from xinglin.model.render import settle_template
+from xinglin.errors import FULL_DISK, ModelError, full_disk
+from xinglin.model.render import Template, settle_template
 from xinglin.types import Checkpoint
 
 transformers_logging.set_verbosity_error()
@@ -25,6 +27,7 @@ transformers_logging.disable_progress_bar()
 CARD = "checkpoint.json"
 FOLDER = "model"
 """Name of the folder of a step that holds its weights."""
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*.tiktoken")
 
 
 def device() -> torch.device:
@@ -75,11 +78,12 @@ def _json(path: Path) -> dict[str, Any]:
 def _explained(spec: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().split("\n")[0]
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError) as error:
+        lines = [*str(error).strip().splitlines(), ""]
+        reason = f"{lines[0]} {lines[1].strip()}" if lines[0].endswith(":") else lines[0]
         local = Path(spec).exists()
         raise ModelError(
-            f"the model cannot be opened: {first}",
+            f"the model cannot be opened: {reason}",
             where=spec,
             fix="check that the folder is complete (config.json, model.safetensors, tokenizer.json)"
             if local
@@ -87,23 +91,78 @@ def _explained(spec: str) -> Iterator[None]:
         ) from None
 
 
-def open_model(spec: str, *, kind: Any = AutoModelForCausalLM, **options: Any) -> PreTrainedModel:
-    """Load weights from a folder or hub id onto `device()`; `kind` is the transformers auto class."""
+def open_model(
+    spec: str, *, kind: Any = AutoModelForCausalLM, fresh: Sequence[str] = (), **options: Any
+) -> PreTrainedModel:
+    """Load weights from a folder or hub id onto `device()`; `kind` is the transformers auto class.
+
+    Every weight must be in the files but those named in `fresh`, which start at random (a new output head).
+    """
     if _is_path(spec):
         check_folder(Path(spec))
     with _explained(spec):
-        model = kind.from_pretrained(spec, trust_remote_code=False, use_safetensors=True, dtype=dtype(), **options)
+        model, loaded = kind.from_pretrained(
+            spec,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=dtype(),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **options,
+        )
+    _check_complete(loaded, fresh, spec)
     model.config.use_cache = False
     return model.to(device())
 
 
+def _check_complete(loaded: dict[str, Any], fresh: Sequence[str], spec: str) -> None:
+    """Refuse weights that do not fit the configuration; transformers would fill the gaps with random numbers."""
+    if loaded["mismatched_keys"]:
+        name, here, wanted = sorted(loaded["mismatched_keys"])[0]
+        raise ModelError(
+            f"the weights do not fit config.json: {name} is {list(here)}, the configuration says {list(wanted)}",
+            where=spec,
+            fix="config.json and the weights are of different models: download or save the model again",
+        )
+    missing = sorted(set(loaded["missing_keys"]) - set(fresh))
+    if missing:
+        raise ModelError(
+            f"{len(missing)} weights are missing, the first is {missing[0]}",
+            where=spec,
+            fix="the folder is incomplete, or config.json is of another model: download or save the model again",
+        )
+
+
 def open_tokenizer(spec: str) -> PreTrainedTokenizerBase:
     """Load a tokenizer and settle its chat template."""
+    # Without its files, transformers makes an empty tokenizer and says nothing.
+    if _is_path(spec) and not any(True for name in _TOKENIZERS for _ in Path(spec).glob(name)):
+        raise ModelError("the folder holds no tokenizer", where=spec, fix="add the model's tokenizer.json")
     with _explained(spec):
         tokenizer = AutoTokenizer.from_pretrained(spec, trust_remote_code=False)
     settle_template(tokenizer, where=spec)
     tokenizer.padding_side = "left"
     return tokenizer
+
+
+def open_pair(spec: str, **options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """`open_model` and `open_tokenizer`, and the check that they belong together."""
+    tokenizer = open_tokenizer(spec)
+    model = open_model(spec, **options)
+    check_pair(model, tokenizer, where=spec)
+    return model, tokenizer
+
+
+def check_pair(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, where: str) -> None:
+    """Refuse a tokenizer that knows more tokens than the model has embeddings; more embeddings are padding."""
+    embeddings: Any = model.get_input_embeddings()
+    rows = embeddings.weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ModelError(
+            f"the tokenizer has {len(tokenizer)} tokens, but the model has embeddings for {rows} only",
+            where=where,
+            fix="use the tokenizer that the model was trained with, or enlarge the embeddings",
+        )
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -125,21 +184,37 @@ def _is_path(spec: str) -> bool:
     return False
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, stage: str, base: str) -> None:
-    """Write weights (safetensors), configuration, tokenizer and the checkpoint's card into `folder`."""
+def save(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, stage: str, base: Path | str
+) -> None:
+    """Write weights (safetensors), configuration, tokenizer and the checkpoint's card into `folder`.
+
+    The card names a `base` that is a path as it lies from `folder`: a run's files are then the same wherever it is.
+    """
+    check_pair(model, tokenizer, where=str(folder))
     folder.mkdir(parents=True, exist_ok=True)
+    _settle_config(model, tokenizer)
     with writing(folder):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     digest = files.digest_json(files.digest_folder(folder))
-    files.write_records(folder / CARD, [Checkpoint(path=".", stage=stage, base=base, digest=digest)])
+    named = os.path.relpath(base, folder) if isinstance(base, Path) else base
+    files.write_records(folder / CARD, [Checkpoint(path=".", stage=stage, base=named, digest=digest)])
+
+
+def _settle_config(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    # Other programs read these from the model's files; the cache is off in training only.
+    model.config.use_cache = True
+    model.config.pad_token_id, model.config.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
+    generation: Any = getattr(model, "generation_config", None)
+    if generation is not None:
+        generation.use_cache = True
+        generation.pad_token_id, generation.eos_token_id = tokenizer.pad_token_id, Template(tokenizer).stop_ids
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Turn a full disk under safetensors' or torch's own writers into a CapError."""
-    from xinglin.errors import FULL_DISK
-
     try:
         yield
     except OSError as error:
@@ -153,5 +228,11 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def read_card(folder: Path) -> Checkpoint:
-    """The checkpoint card of a folder written by `save`."""
-    return files.read_records(folder / CARD, Checkpoint)[0]
+    """The checkpoint card of a folder written by `save`; a folder without one is a ModelError."""
+    path = folder / CARD
+    cards = files.read_records(path, Checkpoint) if path.is_file() else []
+    if not cards:
+        raise ModelError(
+            "this folder has no checkpoint card", where=str(path), fix="name a model that a step of a recipe has made"
+        )
+    return cards[0]

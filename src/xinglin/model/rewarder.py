@@ -20,8 +20,8 @@ class Rewarder:
     def __init__(self, path: Path) -> None:
         if load.read_card(path).stage != "reward":
             raise ModelError("this model is no reward model", where=str(path), fix="name a step with `do: reward`")
-        self.template = Template(load.open_tokenizer(str(path)))
-        self.model = load.open_model(str(path), kind=AutoModelForSequenceClassification, num_labels=1).eval()
+        model, tokenizer = load.open_pair(str(path), kind=AutoModelForSequenceClassification, num_labels=1)
+        self.template, self.model = Template(tokenizer), model.eval()
 
     def rewards(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
         """The reward of every finished conversation."""

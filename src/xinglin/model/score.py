@@ -10,12 +10,19 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
+from xinglin.errors import DataError
 from xinglin.model.load import pad_id
 from xinglin.model.render import Template
 from xinglin.types import Message
 
 # Configuration members by which an architecture scales or caps its logits after the output layer.
-_LOGIT_RULES = ("final_logit_softcapping", "logits_scaling", "logit_scale")
+_LOGIT_RULES = (
+    "final_logit_softcapping",
+    "logits_scaling",
+    "logit_scale",
+    "lm_head_multiplier",
+    "output_multiplier",
+)
 
 
 def target_logits(
@@ -30,7 +37,7 @@ def target_logits(
     before_BL = torch.zeros_like(targets_BL)
     before_BL[:, :-1] = targets_BL[:, 1:]
     head = model.get_output_embeddings()
-    if head is None or any(getattr(model.config, rule, None) for rule in _LOGIT_RULES):
+    if head is None or any(getattr(model.config.get_text_config(), rule, None) for rule in _LOGIT_RULES):
         logits_BLV = model(input_ids=input_ids_BL, position_ids=position_ids_BL, use_cache=False).logits
         return logits_BLV[before_BL]
     hidden_BLH = model.base_model(
@@ -57,7 +64,9 @@ def score_answers(
     pairs: list[tuple[int, list[int], list[int]]] = []
     for at, (prompt, candidates) in enumerate(zip(prompts, answers, strict=True)):
         start = template.prompt(prompt)
-        pairs += [(at, start, template.tokenizer.encode(text, add_special_tokens=False)) for text in candidates]
+        pairs += [(at, start, template.words(text)) for text in candidates]
+    if not all(words for _, _, words in pairs):
+        raise DataError("an empty answer has no likelihood", fix="give every candidate answer at least one character")
     order = sorted(range(len(pairs)), key=lambda index: len(pairs[index][1]) + len(pairs[index][2]))
     means = [0.0] * len(pairs)
     for first in range(0, len(order), batch):
@@ -88,7 +97,7 @@ def _score(pairs: list[tuple[list[int], list[int]]], model: PreTrainedModel, tem
     counts = targets_BL.sum(dim=1)
     rows_N = torch.repeat_interleave(torch.arange(len(pairs), device=device), counts)
     sums_B = torch.zeros(len(pairs), device=device).index_add_(0, rows_N, logprobs_N)
-    return (sums_B / counts.clamp(min=1)).tolist()
+    return (sums_B / counts).tolist()
 
 
 def rewards_at(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,16 @@ from xinglin.evaluate.tasks.facts import choice_task, recall_task
 from xinglin.evaluate.tasks.indications import IndicationTable, indication_table, indication_task
 from xinglin.formats.exams import read_indications
 from xinglin.recipe import manifest, schema
-from xinglin.recipe.context import CHOICE, FACTS, RECALL, Context, spread
+from xinglin.recipe.context import CHOICE, FACTS, RECALL, SAMPLES, Context, spread
 from xinglin.recipe.plan import Plan
-from xinglin.types import ChatModel, Fact, Prediction, Question
+from xinglin.types import ChatModel, Fact, Prediction, Question, Sample
 
 ASSISTANT = "assistant"
 SUMMARY = "summary.json"
+PHRASINGS = (
+    "留出的是问法而不是事实：每条事实都教过模型，评测用的是训练中没有出现过的问法。",
+    "Held out are phrasings, not facts: every fact was taught, and is asked for in words never seen in training.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +45,11 @@ def measure(step: schema.Evaluate, at: Context) -> dict[str, Any]:
     measured = [_answer(name, tasks, at, place=place, of=len(step.models)) for place, name in enumerate(step.models)]
     if "indications" in tasks and facts:
         measured.append(_assist(step, tasks["indications"], facts, at))
-    parents = {name: _parent(name, step.models, at) for name in step.models}
-    summary = _summary(step, at, tasks, measured, parents=parents, facts=facts)
+    summary = _summary(step, at, tasks, measured, facts=facts)
     write_report(at.folder, summary)
     with files.atomic(at.folder / SUMMARY) as file:
-        file.write(files.adapter(Summary).dump_json(summary).decode())
+        # Curves are in the report; their paths would make this file differ between run folders.
+        file.write(files.adapter(Summary).dump_json(replace(summary, curves=())).decode())
     return {f"{report.model}.{report.task}": round(report.metrics[0].value, 4) for report in summary.reports}
 
 
@@ -113,7 +117,9 @@ def _assist(step: schema.Evaluate, task: Task, facts: list[Fact], at: Context) -
 
 
 def _parent(name: str, models: list[str], at: Context) -> str:
-    """The nearest ancestor of a model that is evaluated too."""
+    """The nearest ancestor of a model that is evaluated too; the assistant's is the last model."""
+    if name == ASSISTANT:
+        return models[-1]
     parent = at.plan.parent(name)
     while parent and parent not in models:
         parent = at.plan.parent(parent)
@@ -126,24 +132,17 @@ def _summary(
     tasks: Mapping[str, Task],
     measured: list[Measured],
     *,
-    parents: Mapping[str, str],
     facts: list[Fact],
 ) -> Summary:
-    by_name = {one.name: one for one in measured}
+    parents = {one.name: _parent(one.name, step.models, at) for one in measured}
+    pairs = _pairs(step, measured, parents)
     reports = [
         summarise(one.name, tasks[task], predictions)
         for one in measured
         for task, predictions in one.predictions.items()
     ]
-    pairs = [
-        Pair(parent, name, task, by_name[parent].predictions[task], by_name[name].predictions[task])
-        for name, parent in parents.items()
-        if parent
-        for task in by_name[name].predictions
-    ]
     example = next((task for task in ("recall", "indications") if task in tasks), "")
     answers = {one.name: one.predictions[example] for one in measured if example in one.predictions}
-    chain = [name for name in parents if name in answers]
     return Summary(
         recipe=at.plan.recipe.name,
         base=at.plan.recipe.base,
@@ -152,15 +151,39 @@ def _summary(
         reports=tuple(reports),
         comparisons=tuple(compare(pairs, seed=at.seed)) if pairs else (),
         indications=_tables(tasks, measured, facts),
-        examples=pick_examples(tasks[example].questions, {name: answers[name] for name in chain}) if example else (),
+        examples=pick_examples(tasks[example].questions, answers) if example else (),
         curves=tuple(_curves(at)),
         sources=_sources(facts),
-        counts=tuple((task.name, len(task.questions)) for task in tasks.values()),
+        counts=tuple(_counts(step, at, facts)),
+        notes=(PHRASINGS,),
     )
 
 
+def _pairs(step: schema.Evaluate, measured: list[Measured], parents: Mapping[str, str]) -> list[Pair]:
+    """Every model with its parent, and the models after `against` with that one, on the tasks both have."""
+    by_name = {one.name: one.predictions for one in measured}
+    after = step.models[step.models.index(step.against) + 1 :] if step.against else []
+    wanted = [(parent, name) for name, parent in parents.items() if parent]
+    wanted += [(step.against, name) for name in after if step.against and parents[name] != step.against]
+    return [
+        Pair(parent, name, task, by_name[parent][task], by_name[name][task])
+        for parent, name in wanted
+        for task in by_name[name]
+        if task in by_name[parent]
+    ]
+
+
+def _counts(step: schema.Evaluate, at: Context, facts: list[Fact]) -> list[tuple[str, int]]:
+    """Sizes of the data behind the numbers."""
+    samples = at.read(step.questions, SAMPLES, Sample)
+    taught = {parent for sample in samples for parent in sample.origin.parents}
+    known = [("facts", len(facts)), ("heads", len({fact.head for fact in facts}))] if facts else []
+    asked = len(at.read(step.questions, RECALL, Question))
+    return [*known, ("taught", len(taught)), ("samples", len(samples)), ("questions", asked)]
+
+
 def _candidates(measured: list[Measured], parents: Mapping[str, str], at: Context) -> list[Candidate]:
-    notes = {step.name: step.step.model_dump()["do"] for step in at.plan.steps}
+    notes = {step.name: step.step.model_dump()["do"] for step in at.plan.steps} | {ASSISTANT: "assistant"}
     return [Candidate(one.name, parents.get(one.name, ""), notes.get(one.name, "")) for one in measured]
 
 

@@ -122,10 +122,10 @@ def _sources(step: schema.Step, root: Path) -> dict[str, str]:
             found[source] = _digest(path, source)
     elif isinstance(step, schema.Evaluate) and step.indications:
         found[step.indications] = _digest(root / step.indications, step.indications)
-    elif isinstance(step, schema.Base) and (root / step.model).is_dir():
-        found[step.model] = _digest(root / step.model, step.model)
-    elif isinstance(step, schema.Base) and Path(step.model).is_dir():
-        found[step.model] = _digest(Path(step.model), step.model)
+    elif isinstance(step, schema.Base) and step.model != "tiny":
+        folder = next((one for one in (root / step.model, Path(step.model)) if one.is_dir()), None)
+        if folder:
+            found[step.model] = _digest(folder, step.model)
     if isinstance(step, schema.Select | schema.Statements | schema.Templates | schema.PairsStep):
         found["patterns"] = files.digest_file(PACKS / "patterns.yaml")
     return found

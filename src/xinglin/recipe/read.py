@@ -13,14 +13,18 @@ from pydantic import ValidationError
 from xinglin import files
 from xinglin.errors import RecipeError
 from xinglin.recipe import schema
+from xinglin.text import shorten
 
-Lines = dict[tuple[str, ...], int]
+Places = dict[tuple[str, ...], str]
+"""Where each key of a recipe stands: file:line, or the --set it came from."""
+RESERVED = ("base", "assistant")
+"""Names that an evaluation gives to models which no step of the recipe makes."""
 
 
 def _step_classes() -> dict[str, type[schema.Step]]:
     classes = (
-        schema.KnowledgeStep, schema.Select, schema.Statements, schema.Templates, schema.PairsStep, schema.Pretrain,
-        schema.Sft, schema.Reward, schema.Reject, schema.Dpo, schema.Evaluate,
+        schema.Base, schema.KnowledgeStep, schema.Select, schema.Statements, schema.Templates, schema.PairsStep,
+        schema.Pretrain, schema.Sft, schema.Reward, schema.Reject, schema.Dpo, schema.Evaluate,
     )  # fmt: skip
     return {one.model_fields["do"].annotation.__args__[0]: one for one in classes}  # type: ignore[union-attr]
 
@@ -32,55 +36,70 @@ STEPS = _step_classes()
 def read_recipe(path: Path, *, settings: Sequence[str] = ()) -> schema.Recipe:
     """Read a recipe and apply `key=value` settings (`base=tiny`, `sft.epochs=2`); check every reference."""
     document = files.read_document(path)
-    tree, lines = _parse(document.text, path)
+    tree, places = _parse(document.text, path)
     for setting in settings:
-        _set(tree, setting)
+        _set(tree, setting, places)
     try:
         recipe = schema.Recipe.model_validate(tree)
     except ValidationError as error:
-        raise _explain(error, tree, lines, path) from None
-    _check_references(recipe, lines, path)
+        raise _explain(error, places) from None
+    _check_references(recipe, places)
     return recipe
 
 
-def _parse(text: str, path: Path) -> tuple[dict[str, Any], Lines]:
+def _parse(text: str, path: Path) -> tuple[dict[str, Any], Places]:
     try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                where = f"{path}:{event.start_mark.line + 1}"
+                raise RecipeError("a recipe has no YAML aliases", where=where, fix=f"write out what *{event.anchor} is")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         tree = yaml.safe_load(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise RecipeError(
+            f"malformed YAML: {error.reason}", where=f"{path}:{line}", fix="remove this character"
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         problem = getattr(error, "problem", None) or "cannot be parsed"
-        raise RecipeError(f"malformed YAML: {problem}", where=f"{path}:{line}", fix="check the indentation") from None
+        fix = "check indentation, brackets and quotes near this line"
+        raise RecipeError(f"malformed YAML: {problem}", where=f"{path}:{line}", fix=fix) from None
+    except ValueError as error:  # PyYAML reads 2024-13-45 as a date, and fails
+        raise RecipeError(f"malformed YAML: {error}", where=str(path), fix="put dates and times in quotes") from None
     if not isinstance(tree, dict) or node is None:
         raise RecipeError(
             "the recipe is empty or not a mapping", where=f"{path}:1", fix="start from recipes/quickstart.yaml"
         )
-    lines: Lines = {}
-    _record(node, (), lines, path)
-    return tree, lines
+    places: Places = {(): f"{path}:1"}
+    _record(node, (), places, path)
+    return tree, places
 
 
-def _record(node: yaml.Node, place: tuple[str, ...], lines: Lines, path: Path) -> None:
+def _record(node: yaml.Node, within: tuple[str, ...], places: Places, path: Path) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            here = (*place, str(key.value))
-            if here in lines:
+            here = (*within, str(key.value))
+            where = f"{path}:{key.start_mark.line + 1}"
+            if here in places:
+                first = places[here].rpartition(":")[2]
                 raise RecipeError(
-                    f"the key {key.value!r} stands twice (first on line {lines[here]})",
-                    where=f"{path}:{key.start_mark.line + 1}",
+                    f"the key {key.value!r} stands twice (first on line {first})",
+                    where=where,
                     fix="remove or rename one of them",
                 )
-            lines[here] = key.start_mark.line + 1
-            _record(value, here, lines, path)
+            places[here] = where
+            _record(value, here, places, path)
     elif isinstance(node, yaml.SequenceNode):
         for at, value in enumerate(node.value):
-            lines[(*place, str(at))] = value.start_mark.line + 1
-            _record(value, (*place, str(at)), lines, path)
+            places[(*within, str(at))] = f"{path}:{value.start_mark.line + 1}"
+            _record(value, (*within, str(at)), places, path)
 
 
-def _set(tree: dict[str, Any], setting: str) -> None:
-    key, equals, value = setting.partition("=")
+def _set(tree: dict[str, Any], setting: str, places: Places) -> None:
+    key, equals, text = setting.partition("=")
+    where = f"--set {setting}"
     if not equals or not key.strip():
         raise RecipeError(f"cannot read the setting {setting!r}", where="--set", fix="write --set step.knob=value")
     parts = key.strip().split(".")
@@ -89,41 +108,73 @@ def _set(tree: dict[str, Any], setting: str) -> None:
     target: Any = tree
     for at, part in enumerate(parts[:-1]):
         if not isinstance(target, dict) or part not in target:
-            known = ", ".join(target) if isinstance(target, dict) else "nothing below it"
-            raise RecipeError(
-                f"there is no {'.'.join(parts[: at + 1])!r} to set", where=f"--set {setting}", fix=f"there is: {known}"
-            )
+            raise _nothing_to_set(".".join(parts[: at + 1]), target, where)
         target = target[part]
+    if not isinstance(target, dict) or target is tree.get("steps"):
+        raise _nothing_to_set(".".join(parts), target, where)
     try:
-        target[parts[-1]] = yaml.safe_load(value)
-    except (yaml.YAMLError, TypeError):
-        raise RecipeError(
-            f"cannot set {key!r} to {value!r}", where=f"--set {setting}", fix="write a YAML value"
-        ) from None
+        target[parts[-1]] = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        raise RecipeError(f"cannot set {key!r} to {text!r}", where=where, fix="write a YAML value") from None
+    for place in [place for place in places if place[: len(parts)] == tuple(parts)]:
+        del places[place]
+    places[tuple(parts)] = where
 
 
-def _explain(error: ValidationError, tree: dict[str, Any], lines: Lines, path: Path) -> RecipeError:
+def _nothing_to_set(key: str, target: Any, where: str) -> RecipeError:
+    key = key.removeprefix("steps.")
+    if not isinstance(target, dict):
+        fix = "nothing can be set below it"
+    elif "." in key:
+        fix = _nearest(key.rpartition(".")[2], [str(one) for one in target])
+    else:
+        fix = "write --set step.knob=value; " + _nearest(key, [*map(str, target), *schema.Recipe.model_fields])
+    return RecipeError(f"there is no {key!r} to set", where=where, fix=fix)
+
+
+def _explain(error: ValidationError, places: Places) -> RecipeError:
     """The first problem of a validation as a RecipeError with line, allowed keys and the nearest spelling."""
-    problem = error.errors(include_url=False)[0]
+    problems = error.errors(include_url=False)
+    beside = problems[0]["loc"][:-1]
+    # A misspelt key that is needed is missing, too: the spelling is the mistake.
+    misspelt = (one for one in problems if one["type"] == "extra_forbidden" and one["loc"][:-1] == beside)
+    problem = next(misspelt, problems[0])
     place = [str(part) for part in problem["loc"]]
     # The discriminator's value is part of pydantic's location but not of the file.
     within = len(place) > 2 and place[0] == "steps" and place[2] in STEPS
     do = place.pop(2) if within else ""
-    line = next((lines[tuple(place[:end])] for end in range(len(place), 0, -1) if tuple(place[:end]) in lines), 1)
-    key = ".".join(place)
+    if place[-1:] == ["[key]"]:
+        place.pop()
     model = STEPS.get(do) or (schema.Serve if place[:1] == ["serve"] else schema.Recipe)
-    if problem["type"] == "extra_forbidden":
-        text, fix = f"unknown key {key!r}", _nearest(place[-1], list(model.model_fields))
-    elif problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        step = tree.get("steps", {}).get(place[1]) if isinstance(tree.get("steps"), dict) else None
-        given = step.get("do") if isinstance(step, dict) else None
-        text = f"step {place[1]!r} has an unknown `do`: {given!r}" if given else f"step {place[1]!r} has no `do`"
-        fix = _nearest(str(given or ""), list(STEPS))
-    else:
-        text, fix = f"{key}: {problem['msg']}", f"got {problem.get('input')!r}; see docs/recipes.md"
-    if problem["type"] == "missing":
-        text, fix = f"the key {key!r} is missing", f"add it; keys here: {', '.join(model.model_fields)}"
-    return RecipeError(text, where=f"{path}:{line}", fix=fix)
+    text, fix = _problem(problem, place, list(model.model_fields))
+    return RecipeError(text, where=_where(places, *place), fix=fix)
+
+
+def _where(places: Places, *place: str) -> str:
+    """Where a key stands, or else what holds it."""
+    return next(places[place[:end]] for end in range(len(place), -1, -1) if place[:end] in places)
+
+
+def _problem(problem: Any, place: list[str], allowed: list[str]) -> tuple[str, str]:
+    """What pydantic found, in our words: the problem and how to mend it."""
+    key, given, kind = ".".join(place), problem.get("input"), problem["type"]
+    if kind == "extra_forbidden":
+        return f"unknown key {key!r}", _nearest(place[-1], allowed)
+    if kind == "missing":
+        return f"the key {key!r} is missing", f"add it; keys here: {', '.join(allowed)}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        do = given.get("do") if isinstance(given, dict) else None
+        text = f"step {place[1]!r} has an unknown `do`: {do!r}" if do else f"step {place[1]!r} has no `do`"
+        return text, _nearest(str(do or ""), list(STEPS))
+    if kind == "literal_error":
+        expected = [word.strip("'") for word in problem["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        return f"{key}: {given!r} is not known", _nearest(str(given), expected)
+    if kind == "string_pattern_mismatch":
+        return f"{key}: {given!r} is no name", "use lower-case letters, digits and _ (a recipe's name also -)"
+    if kind == "value_error":
+        return f"{key}: {problem['ctx']['error']}", "see the keys of this step in docs/recipes.md"
+    shown = shorten(repr(given), 60)
+    return f"{key}: {problem['msg']}", f"got {shown}; see docs/recipes.md"
 
 
 def _nearest(given: str, allowed: list[str]) -> str:
@@ -132,24 +183,21 @@ def _nearest(given: str, allowed: list[str]) -> str:
     return f"{hint}allowed: {', '.join(allowed)}"
 
 
-def _check_references(recipe: schema.Recipe, lines: Lines, path: Path) -> None:
+def _check_references(recipe: schema.Recipe, places: Places) -> None:
     earlier: dict[str, tuple[str, ...]] = {"base": schema.Base.makes}
-    if "base" in recipe.steps:
-        raise RecipeError(
-            "no step may be called 'base'", where=f"{path}:{lines[('steps', 'base')]}", fix="rename the step"
-        )
     for name, step in recipe.steps.items():
-        _check_step(step, ("steps", name), earlier, lines=lines, path=path)
+        if name in RESERVED:
+            where = _where(places, "steps", name)
+            raise RecipeError(f"no step may be called {name!r}", where=where, fix="rename the step")
+        _check_step(step, ("steps", name), earlier, places)
         earlier[name] = step.makes
     if recipe.serve:
-        _check_step(recipe.serve, ("serve",), earlier, lines=lines, path=path)
+        _check_step(recipe.serve, ("serve",), earlier, places)
 
 
-def _check_step(
-    step: Any, place: tuple[str, ...], earlier: dict[str, tuple[str, ...]], *, lines: Lines, path: Path
-) -> None:
+def _check_step(step: Any, place: tuple[str, ...], earlier: dict[str, tuple[str, ...]], places: Places) -> None:
     for field, noun, target in schema.references(step):
-        where = f"{path}:{lines.get((*place, field), lines.get(place, 1))}"
+        where = _where(places, *place, field)
         makers = [name for name, nouns in earlier.items() if noun in nouns]
         choices = f"steps above that make {noun}: {', '.join(makers) or 'none'}"
         key = ".".join((*place, field))

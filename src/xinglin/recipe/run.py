@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from xinglin import files
 from xinglin.errors import FULL_DISK, EngineError, RecipeError, full_disk
 from xinglin.recipe.context import Context
-from xinglin.recipe.manifest import Manifest
+from xinglin.recipe.manifest import Manifest, read_manifest
 from xinglin.recipe.plan import Plan, Planned, libraries
 from xinglin.recipe.steps import STEPS
 from xinglin.recipe.versions import VERSIONS
@@ -54,7 +54,8 @@ def run(plan: Plan, *, watcher: Watcher, until: str = "") -> None:
         raise RecipeError(f"there is no step {until!r}", where="--until", fix=f"steps: {', '.join(names)}")
     with locked(plan.runs / plan.recipe.name):
         for step in plan.steps:
-            if step.done:
+            # Asked again under the lock: another run may have ended between the plan and now.
+            if read_manifest(step.folder) is not None:
                 watcher.skipped(step)
             else:
                 watcher.started(step)
@@ -65,8 +66,10 @@ def run(plan: Plan, *, watcher: Watcher, until: str = "") -> None:
 
 def _run_step(plan: Plan, step: Planned, watcher: Watcher) -> Manifest:
     version = VERSIONS[type(step.step)]
-    if step.folder.exists() and not version.resumes:
-        shutil.rmtree(step.folder)
+    if not version.resumes:
+        shutil.rmtree(step.folder, ignore_errors=True)
+    for partial in step.folder.rglob(files.PARTIAL):
+        partial.unlink()
     step.folder.mkdir(parents=True, exist_ok=True)
     started, clock = datetime.now(UTC), time.monotonic()
     context = Context(folder=step.folder, plan=plan, name=step.name, seed=plan.recipe.seed, progress=watcher.moved)
@@ -144,6 +147,4 @@ def commit() -> str:
 
 def outputs(plan: Plan) -> dict[str, Any]:
     """The digests of all artefacts of a plan's finished steps, for comparing two runs."""
-    from xinglin.recipe.manifest import read_manifest
-
     return {step.name: done.outputs for step in plan.steps if (done := read_manifest(step.folder))}

@@ -6,9 +6,9 @@ before anything runs.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Needs:
@@ -26,16 +26,34 @@ Questions = Annotated[str, Needs("questions")]
 Policy = Annotated[str, Needs("model")]
 Rewarder = Annotated[str, Needs("reward model")]
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0, le=1)]
-Epochs = Annotated[float, Field(gt=0, le=1000)]
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no number")  # noqa: TRY004 - the protocol of pydantic
+    return value
 
 
-class Step(BaseModel):
+# Python counts True as 1, so `epochs: yes` would pass.
+Whole = Annotated[int, BeforeValidator(_no_truth)]
+Number = Annotated[float, BeforeValidator(_no_truth)]
+Share = Annotated[Number, Field(gt=0, lt=1)]
+Count = Annotated[Whole, Field(ge=1)]
+Rate = Annotated[Number, Field(gt=0, le=1)]
+Epochs = Annotated[Number, Field(gt=0, le=1000)]
+
+
+StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+
+
+class Closed(BaseModel):
+    """A mapping with a closed set of keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Step(Closed):
     """What every step has in common: a closed set of knobs, and the nouns it makes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     makes: ClassVar[tuple[str, ...]] = ()
 
 
@@ -45,9 +63,9 @@ class Base(Step):
     do: Literal["base"] = "base"
     model: str
     text: list[Annotated[str, Needs("text")]] = []
-    hidden: Annotated[int, Field(ge=32, le=1024, multiple_of=16)] = 192
-    layers: Annotated[int, Field(ge=1, le=32)] = 4
-    pieces: Annotated[int, Field(ge=300, le=64_000)] = 4096
+    hidden: Annotated[Whole, Field(ge=32, le=1024, multiple_of=16)] = 192
+    layers: Annotated[Whole, Field(ge=1, le=32)] = 4
+    pieces: Annotated[Whole, Field(ge=300, le=64_000)] = 4096
     makes: ClassVar[tuple[str, ...]] = ("model",)
 
 
@@ -56,7 +74,7 @@ class KnowledgeStep(Step):
 
     do: Literal["knowledge"]
     sources: Annotated[list[str], Field(min_length=1)]
-    max_dropped: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_dropped: Annotated[Number, Field(ge=0, le=1)] = 0.01
     makes: ClassVar[tuple[str, ...]] = ("facts",)
 
 
@@ -87,8 +105,8 @@ class Templates(Step):
 
     do: Literal["templates"]
     facts: Facts
-    phrasings: Annotated[int, Field(ge=1, le=20)] = 6
-    skip: Annotated[int, Field(ge=0, le=20)] = 0
+    phrasings: Annotated[Whole, Field(ge=1, le=20)] = 6
+    skip: Annotated[Whole, Field(ge=0, le=20)] = 0
     makes: ClassVar[tuple[str, ...]] = ("samples", "questions", "text")
 
 
@@ -97,9 +115,9 @@ class PairsStep(Step):
 
     do: Literal["pairs"]
     facts: Facts
-    per_topic: Annotated[int, Field(ge=1, le=20)] = 2
+    per_topic: Annotated[Whole, Field(ge=1, le=20)] = 2
     heldout: Share = 0.2
-    skip: Annotated[int, Field(ge=0, le=20)] = 0
+    skip: Annotated[Whole, Field(ge=0, le=20)] = 0
     makes: ClassVar[tuple[str, ...]] = ("preferences",)
 
 
@@ -109,7 +127,7 @@ class Training(Step):
     epochs: Epochs = 1.0
     batch: Count = 4
     rate: Rate = 1e-3
-    length: Annotated[int, Field(ge=16, le=131_072)] = 256
+    length: Annotated[Whole, Field(ge=16, le=131_072)] = 256
 
 
 class Pretrain(Training):
@@ -146,12 +164,18 @@ class Reject(Training):
     model: Policy
     reward: Rewarder
     prompts: Samples
-    samples: Annotated[int, Field(ge=2, le=64)] = 4
-    keep: Annotated[int, Field(ge=1, le=64)] = 1
-    most: Annotated[int, Field(ge=1)] = 400
-    temperature: Annotated[float, Field(gt=0, le=5)] = 0.8
-    max_tokens: Annotated[int, Field(ge=1, le=8192)] = 64
+    samples: Annotated[Whole, Field(ge=2, le=64)] = 4
+    keep: Annotated[Whole, Field(ge=1, le=64)] = 1
+    most: Annotated[Whole, Field(ge=1)] = 400
+    temperature: Annotated[Number, Field(gt=0, le=5)] = 0.8
+    max_tokens: Annotated[Whole, Field(ge=1, le=8192)] = 64
     makes: ClassVar[tuple[str, ...]] = ("model", "samples")
+
+    @model_validator(mode="after")
+    def _keeps_no_more_than_it_draws(self) -> Self:
+        if self.keep > self.samples:
+            raise ValueError(f"keep ({self.keep}) is more than samples ({self.samples})")
+        return self
 
 
 class Dpo(Training):
@@ -160,24 +184,38 @@ class Dpo(Training):
     do: Literal["dpo"]
     model: Policy
     data: Preferences
-    beta: Annotated[float, Field(gt=0, le=10)] = 0.1
-    anchor: Annotated[float, Field(ge=0, le=10)] = 1.0
+    beta: Annotated[Number, Field(gt=0, le=10)] = 0.1
+    anchor: Annotated[Number, Field(ge=0, le=10)] = 1.0
     most: Count = 1_000_000
     makes: ClassVar[tuple[str, ...]] = ("model",)
 
 
 class Evaluate(Step):
-    """Every model on every task, each against its parent; `indications` names the drug-indication benchmark's file."""
+    """Every model on every task, each against its parent, and those after `against` against that model too.
+
+    `indications` names the file of the drug-indication benchmark.
+    """
 
     do: Literal["evaluate"]
     models: Annotated[list[Policy], Field(min_length=1)]
     questions: Questions
     tasks: Annotated[list[Literal["recall", "choice", "indications"]], Field(min_length=1)] = ["recall", "choice"]
+    against: Policy | None = None
     knowledge: Facts | None = None
     indications: str = ""
     most: Count = 400
-    max_tokens: Annotated[int, Field(ge=1, le=8192)] = 96
+    max_tokens: Annotated[Whole, Field(ge=1, le=8192)] = 96
     makes: ClassVar[tuple[str, ...]] = ("report",)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if len(set(self.models)) < len(self.models):
+            raise ValueError("models names a step twice")
+        if self.against and self.against not in self.models:
+            raise ValueError(f"against ({self.against!r}) is not among models")
+        if "indications" in self.tasks and not (self.indications and self.knowledge):
+            raise ValueError("the task indications needs the keys indications (the benchmark's file) and knowledge")
+        return self
 
 
 AnyStep = Annotated[
@@ -197,34 +235,22 @@ AnyStep = Annotated[
 ]
 
 
-class Serve(BaseModel):
+class Serve(Closed):
     """The assistant that comes out: its model, its knowledge base, and the questions asked at the end of a run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     model: Policy
     knowledge: Facts
     ask: list[str] = []
 
 
-class Recipe(BaseModel):
+class Recipe(Closed):
     """A whole regime."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
     base: str = "tiny"
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
-    steps: Annotated[dict[str, AnyStep], Field(min_length=1)]
+    seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 7
+    steps: Annotated[dict[StepName, AnyStep], Field(min_length=1)]
     serve: Serve | None = None
-
-    @field_validator("steps")
-    @classmethod
-    def _step_names(cls, steps: dict[str, Any]) -> dict[str, Any]:
-        import re
-
-        for name in steps:
-            if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name):
-                raise ValueError(f"step name {name!r} must be lower-case letters, digits and _, starting with a letter")
-        return steps
 
 
 def references(step: BaseModel) -> list[tuple[str, str, str]]:

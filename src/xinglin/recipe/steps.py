@@ -11,7 +11,7 @@ from typing import Any
 from xinglin import files
 from xinglin.errors import DataError
 from xinglin.recipe import schema
-from xinglin.recipe.context import CHOICE, FACTS, HELDOUT, PAIRS, PASSAGES, RECALL, SAMPLES, Context, Numbers, spread
+from xinglin.recipe.context import CHOICE, DROPPED, FACTS, HELDOUT, PAIRS, PASSAGES, RECALL, SAMPLES, Context, Numbers, spread
 from xinglin.types import Fact, Passage, Preference, Sample
 
 
@@ -28,16 +28,16 @@ def knowledge(step: schema.KnowledgeStep, at: Context) -> Numbers:
         dropped += imported.dropped
         counts[source] = dict(imported.counts) | {"facts": len(imported.facts), "encoding": imported.encoding}
         at.progress(number, len(step.sources), {"facts": len(facts)})
-    at.write(FACTS, list(facts.values()))
-    files.write_records(at.folder / "facts.dropped.jsonl", dropped)
+    files.write_records(at.folder / DROPPED, dropped)
     share = len(dropped) / max(len(facts) + len(dropped), 1)
     if share > step.max_dropped:
         first = dropped[0]
         raise DataError(
             f"{len(dropped)} of {len(facts) + len(dropped)} entries are unreadable; first: {first.reason}",
             where=first.where,
-            fix=f"mend the file, or raise max_dropped (now {step.max_dropped}) of step {at.name!r}",
+            fix=f"mend what {at.folder / DROPPED} lists, or raise max_dropped (now {step.max_dropped}) of {at.name!r}",
         )
+    at.write(FACTS, list(facts.values()))
     return {"facts": len(facts), "dropped": len(dropped), "sources": counts}
 
 
@@ -106,7 +106,7 @@ def base(step: schema.Base, at: Context) -> Numbers:
     else:
         beside = at.plan.root / step.model
         spec = str(beside) if beside.is_dir() else step.model
-        model, tokenizer = load.open_model(spec), load.open_tokenizer(spec)
+        model, tokenizer = load.open_pair(spec)
     load.save(model, tokenizer, at.folder / load.FOLDER, stage="base", base=step.model)
     parameters = sum(weight.numel() for weight in model.parameters())
     return {"parameters": parameters, "vocabulary": len(tokenizer)}

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import torch
 
 from xinglin.errors import DataError
-from xinglin.model.load import pad_id
 from xinglin.model.render import Encoded, Template
-from xinglin.types import Passage, Sample
+from xinglin.types import Message, Passage, Sample
 
 IGNORED = -100
 
@@ -34,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Packed rows, the number of samples in them, and the samples left out because no target was left."""
+    """Packed rows, the number of samples in them, and the samples left out: too long, or without a target."""
 
     rows: list[Row]
     samples: int
@@ -44,19 +43,17 @@ class Rows:
 
 
 def encode_samples(samples: Iterable[Sample], template: Template, *, length: int) -> tuple[list[Encoded], int]:
-    """Encode conversations; one longer than `length` loses its oldest turns, never the end of its last answer.
+    """Encode conversations; one longer than `length` loses its oldest exchanges, never the end of its last answer.
 
-    Returns the encoded samples and how many were dropped because their last exchange alone is too long.
+    Returns the encoded samples and how many were dropped because they have no answer or because their last exchange
+    alone is too long.
     """
     kept, dropped = [], 0
     for sample in samples:
-        messages = list(sample.messages)
-        encoded = template.encode(messages)
-        while len(encoded.ids) > length and len(messages) > 2:
-            messages = messages[2:] if messages[0].role != "system" else [messages[0], *messages[3:]]
-            if not any(message.role == "assistant" for message in messages):
-                break
-            encoded = template.encode(messages)
+        encoded = template.encode(sample.messages)
+        shorter = sample.messages
+        while len(encoded.ids) > length and (shorter := _without_oldest(shorter)):
+            encoded = template.encode(shorter)
         if len(encoded.ids) > length or not any(encoded.targets[1:]):
             dropped += 1
         else:
@@ -64,19 +61,27 @@ def encode_samples(samples: Iterable[Sample], template: Template, *, length: int
     return kept, dropped
 
 
-def encode_passages(passages: Iterable[Passage], template: Template, *, length: int) -> list[Encoded]:
-    """Encode pretraining text: every token but the first of a piece is a target, each text ends with the pad token.
+def _without_oldest(messages: Sequence[Message]) -> list[Message]:
+    """The conversation from its second exchange on, the system message kept; empty if no answer would be left."""
+    head = [message for message in messages[:1] if message.role == "system"]
+    answered = next((at for at, message in enumerate(messages) if message.role == "assistant"), len(messages))
+    asked = next((at for at in range(answered, len(messages)) if messages[at].role == "user"), len(messages))
+    rest = messages[asked:]
+    return [*head, *rest] if any(message.role == "assistant" for message in rest) else []
 
-    A text longer than a row is continued in the next piece, whose positions start at 0 again.
+
+def encode_passages(passages: Iterable[Passage], template: Template, *, length: int) -> list[Encoded]:
+    """Encode pretraining text: every token of a text but its first is a target once, its end-of-text token too.
+
+    A text longer than a row is continued in the next piece, whose positions start at 0 again and whose first token
+    is the last one of the piece before (as context: it is no target a second time).
     """
-    tokenizer = template.tokenizer
     pieces: list[Encoded] = []
     for passage in passages:
-        ids = [*tokenizer.encode(passage.text, add_special_tokens=False), pad_id(tokenizer)]
-        for start in range(0, len(ids), length):
-            part = ids[start : start + length]
-            if len(part) > 1:
-                pieces.append(Encoded(tuple(part), (True,) * len(part)))
+        ids = template.document(passage.text)
+        for start in range(0, len(ids) - 1, length - 1):
+            part = tuple(ids[start : start + length])
+            pieces.append(Encoded(part, (True,) * len(part)))
     return pieces
 
 
@@ -90,7 +95,7 @@ def pack(groups: Sequence[Sequence[Encoded]], *, length: int, dropped: int = 0) 
     by_space: dict[int, list[int]] = {}
     for size, at in sized:
         if size > length:
-            dropped += 1
+            dropped += len(groups[at])
             continue
         room = next((left for left in range(size, length + 1) if by_space.get(left)), None)
         row = by_space[room].pop() if room is not None else len(members)

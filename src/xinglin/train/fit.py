@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch.utils.data import Dataset
@@ -58,35 +59,38 @@ class _Trainer(Trainer):
 
     def compute_loss(self, model: Any, inputs: Batch, *_: Any, **__: Any) -> torch.Tensor:
         loss, self.numbers = self.stage_loss(model, inputs)
-        if not torch.isfinite(loss):
-            raise EngineError(
-                f"the loss became {loss.item()} at step {self.state.global_step + 1}",
-                where=f"training ({type(model).__name__})",
-                fix="lower `rate` (the learning rate) or check the data of this step for broken samples",
-            )
+        _require_finite("the loss", loss.item(), step=self.state.global_step + 1, model=model)
         return loss
+
+
+def _require_finite(what: str, value: float, *, step: int, model: Any) -> None:
+    if not math.isfinite(value):
+        raise EngineError(
+            f"{what} became {value} at step {step}",
+            where=f"training ({type(model).__name__})",
+            fix="lower `rate` (the learning rate) or check the data of this step for broken samples",
+        )
 
 
 class _Log(TrainerCallback):
     """Writes one JSON line per optimiser step and tells the progress display."""
 
-    def __init__(self, path: Path, trainer: _Trainer, progress: Progress | None) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = path.open("w", encoding="utf-8")
+    def __init__(self, file: IO[str], trainer: _Trainer, progress: Progress | None) -> None:
+        self.file = file
         self.trainer = trainer
         self.progress = progress
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         if not logs or "loss" not in logs:
             return
+        # With a bad gradient the weights are lost, even if no later loss shows it because this was the last step.
+        norm = float(logs.get("grad_norm", 0.0))
+        _require_finite("the gradient", norm, step=state.global_step, model=self.trainer.model)
         numbers = {"step": state.global_step, "loss": logs["loss"], "rate": logs.get("learning_rate", 0.0)}
         numbers |= self.trainer.numbers
         self.file.write(json.dumps(numbers) + "\n")
         if self.progress:
             self.progress(state.global_step, state.max_steps, numbers)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.file.close()
 
 
 def settle(seed: int) -> None:
@@ -136,7 +140,9 @@ def fit(
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
-    trainer.add_callback(_Log(folder / "metrics.jsonl", trainer, progress))
-    model.train()
-    trainer.train()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "metrics.jsonl").open("w", encoding="utf-8", buffering=1) as file:
+        trainer.add_callback(_Log(file, trainer, progress))
+        model.train()
+        trainer.train()
     model.eval()

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from xinglin.model import load
 from xinglin.model.render import Template
 from xinglin.model.score import target_logits, token_logprobs
-from xinglin.train.batches import IGNORED
+from xinglin.train.batches import IGNORED, Rows
 from xinglin.train.fit import Progress, Schedule, fit
 from xinglin.train.pairs import pack_pairs, segments
 from xinglin.types import Preference
@@ -88,12 +88,13 @@ def dpo(
     length: int,
     pull: Pull,
     progress: Progress | None = None,
-) -> None:
-    """Align the policy at `base` on preference pairs and save it into `folder`."""
-    model, tokenizer = load.open_model(str(base)), load.open_tokenizer(str(base))
+) -> Rows:
+    """Align the policy at `base` on preference pairs and save it into `folder`; returns the packed rows."""
+    model, tokenizer = load.open_pair(str(base))
     rows = pack_pairs(preferences, Template(tokenizer), length=length)
     reference = copy.deepcopy(model).eval().requires_grad_(False)
     objective = Objective(reference, pull)
     pad = load.pad_id(tokenizer)
     fit(model, rows.rows, loss=objective, schedule=schedule, folder=folder, pad=pad, progress=progress)
-    load.save(model, tokenizer, folder / load.FOLDER, stage="dpo", base=str(base))
+    load.save(model, tokenizer, folder / load.FOLDER, stage="dpo", base=base)
+    return rows

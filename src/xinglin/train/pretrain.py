@@ -23,10 +23,10 @@ def pretrain(
     progress: Progress | None = None,
 ) -> Rows:
     """Train the model at `base` on text and save it into `folder`; returns the packed rows it was trained on."""
-    model, tokenizer = load.open_model(str(base)), load.open_tokenizer(str(base))
+    model, tokenizer = load.open_pair(str(base))
     pieces = encode_passages(passages, Template(tokenizer), length=length)
     rows = pack([[piece] for piece in pieces], length=length)
     pad = load.pad_id(tokenizer)
     fit(model, rows.rows, loss=next_token_loss, schedule=schedule, folder=folder, pad=pad, progress=progress)
-    load.save(model, tokenizer, folder / load.FOLDER, stage="pretrain", base=str(base))
+    load.save(model, tokenizer, folder / load.FOLDER, stage="pretrain", base=base)
     return rows

@@ -23,7 +23,10 @@ class Draw:
 
 
 def keep_best(draws: Sequence[Draw], *, keep: int, step: str, model: str) -> list[Sample]:
-    """The `keep` best distinct answers per prompt as samples, best first; ties go to the earlier draw."""
+    """The `keep` best distinct answers per prompt as samples, best first; ties go to the earlier draw.
+
+    An empty answer is never kept.
+    """
     if not draws:
         raise DataError("no answers were sampled", where=step, fix="check `prompts` and `samples` of this step")
     by_prompt: dict[str, list[Draw]] = {}
@@ -33,8 +36,9 @@ def keep_best(draws: Sequence[Draw], *, keep: int, step: str, model: str) -> lis
     for group in by_prompt.values():
         best: dict[str, Draw] = {}
         for draw in sorted(group, key=lambda one: -one.reward):
-            best.setdefault(draw.answer, draw)
-        kept += [_sample(draw, step=step, model=model) for draw in list(best.values())[:keep] if draw.answer.strip()]
+            if draw.answer.strip():
+                best.setdefault(draw.answer, draw)
+        kept += [_sample(draw, step=step, model=model) for draw in list(best.values())[:keep]]
     return kept
 
 
@@ -60,6 +64,6 @@ def _sample(draw: Draw, *, step: str, model: str) -> Sample:
 
 
 def prompt_of(sample: Sample) -> tuple[Message, ...]:
-    """The messages of a sample up to its last assistant turn."""
-    last = max((at for at, message in enumerate(sample.messages) if message.role == "assistant"), default=0)
-    return sample.messages[:last]
+    """The messages of a sample up to its last assistant turn; all of them where the assistant says nothing."""
+    turns = [at for at, message in enumerate(sample.messages) if message.role == "assistant"]
+    return sample.messages[: turns[-1]] if turns else sample.messages

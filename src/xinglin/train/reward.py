@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from xinglin.model import load
 from xinglin.model.render import Template
 from xinglin.model.score import rewards_at
+from xinglin.train.batches import Rows
 from xinglin.train.fit import Progress, Schedule, fit
 from xinglin.train.pairs import pack_pairs
 from xinglin.types import Preference
@@ -37,13 +38,13 @@ def reward(
     schedule: Schedule,
     length: int,
     progress: Progress | None = None,
-) -> None:
-    """Train a reward model, initialised from the policy at `base`, and save it into `folder`."""
-    tokenizer = load.open_tokenizer(str(base))
+) -> Rows:
+    """Train a reward model, initialised from the policy at `base`, and save it into `folder`; returns its rows."""
     torch.manual_seed(schedule.seed)
-    model = load.open_model(str(base), kind=AutoModelForSequenceClassification, num_labels=1)
-    model.config.pad_token_id = tokenizer.pad_token_id
+    kind = AutoModelForSequenceClassification
+    model, tokenizer = load.open_pair(str(base), kind=kind, num_labels=1, fresh=["score.weight"])
     rows = pack_pairs(preferences, Template(tokenizer), length=length)
     pad = load.pad_id(tokenizer)
     fit(model, rows.rows, loss=pair_loss, schedule=schedule, folder=folder, pad=pad, progress=progress)
-    load.save(model, tokenizer, folder / load.FOLDER, stage="reward", base=str(base))
+    load.save(model, tokenizer, folder / load.FOLDER, stage="reward", base=base)
+    return rows

@@ -26,10 +26,10 @@ def sft(
     """Fine-tune the model at `base` on conversations and save it into `folder`; returns the packed rows."""
     if not samples:
         raise DataError("there are no samples to train on", where=str(folder.name), fix="check the steps it reads")
-    model, tokenizer = load.open_model(str(base)), load.open_tokenizer(str(base))
+    model, tokenizer = load.open_pair(str(base))
     encoded, dropped = encode_samples(samples, Template(tokenizer), length=length)
     rows = pack([[one] for one in encoded], length=length, dropped=dropped)
     pad = load.pad_id(tokenizer)
     fit(model, rows.rows, loss=next_token_loss, schedule=schedule, folder=folder, pad=pad, progress=progress)
-    load.save(model, tokenizer, folder / load.FOLDER, stage="sft", base=str(base))
+    load.save(model, tokenizer, folder / load.FOLDER, stage="sft", base=base)
     return rows
