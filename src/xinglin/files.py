@@ -28,6 +28,8 @@ from xinglin.errors import FULL_DISK, DataError, full_disk
 
 Noun = TypeVar("Noun")
 _WIDE = re.compile(rb"[\xe0-\xef][\x80-\xbf]{2}")
+PARTIAL = ".*.partial"
+"""What `atomic` writes into before a file is whole; a killed process leaves it behind."""
 LOGS = "logs"
 """Name of the sub-folder of a step that holds times and other things that differ from run to run."""
 

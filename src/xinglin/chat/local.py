@@ -157,6 +157,9 @@ class Local:
         """The reply that generated ids make; the first stop token ends it and is not counted."""
         tokens = next((at for at, token in enumerate(made) if token in self.template.stop_ids), len(made))
         text = self._text(made[:tokens])
+        if tokens == len(made):
+            # The limit may have cut the last character in two.
+            text = text.rstrip("\ufffd").rstrip()
         return Reply(
             id=make_id("reply", self.name, prompt, text),
             text=text,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 import xinglin
-from xinglin.errors import FULL_DISK, MedError, full_disk
+from xinglin.errors import FULL_DISK, EngineError, GateError, MedError, RecipeError, full_disk
 
 app = typer.Typer(
     name="xinglin",
@@ -20,6 +20,16 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+KINDS = {
+    "recipe": "配方 recipe",
+    "data": "数据 data",
+    "model": "模型 model",
+    "engine": "运行 engine",
+    "check": "检查 check",
+    "safety": "安全 safety",
+    "cap": "已停止 stopped",
+}
+"""What the kinds of failure are called."""
 runs_app = typer.Typer(help="列出或清理运行结果。List or prune finished steps.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 
@@ -106,7 +116,6 @@ def trace(
 ) -> None:
     """追溯一条记录背后的事实与许可。Print the facts and licences behind a record."""
     from xinglin.cli import screen
-    from xinglin.errors import RecipeError
     from xinglin.recipe import show
 
     if bool(identity) == bool(source):
@@ -133,7 +142,6 @@ def verify(
 ) -> None:
     """重算所有产物的摘要，找出被改动的文件。Recompute every digest and name what was changed."""
     from xinglin.cli import screen
-    from xinglin.errors import GateError
     from xinglin.recipe import show
 
     checked, faults = show.verify_below(folder)
@@ -224,10 +232,15 @@ def main() -> None:
     """Run the command line; a user's mistake ends with its message and exit code, never with a traceback."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
-        app(standalone_mode=True)
+        invoke(sys.argv[1:])
+        sys.stdout.flush()
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    except typer.TyperException as error:
+        _fail_usage(error)
     except MedError as error:
         _fail(error)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("\n已中断；再次运行同一命令即可继续。Interrupted; run the same command again to resume.", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
@@ -235,12 +248,38 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        if error.errno not in FULL_DISK:
-            raise
-        _fail(full_disk(error, where=str(error.filename or "disk")))
+        _fail(_refused(error))
 
 
-def _fail(error: MedError) -> None:
-    label = {"recipe": "配方", "data": "数据", "model": "模型", "engine": "运行", "check": "检查", "cap": "已停止"}
-    print(f"错误 error ({label.get(error.kind, error.kind)} {error.kind}): {error}", file=sys.stderr)
+def invoke(arguments: list[str]) -> None:
+    """Parse and run one command line; mistakes are raised.
+
+    Typer's own loop is left out: it ends on Ctrl-C and on a closed pipe without a word from us.
+    """
+    command = typer.main.get_command(app)
+    with command.make_context("xinglin", arguments) as context:
+        command.invoke(context)
+
+
+def _fail_usage(error: typer.TyperException) -> NoReturn:
+    """A wrong verb, option or argument."""
+    message = error.format_message()
+    if message.startswith("Usage:"):  # nothing was asked for: what there is to ask
+        print(message, file=sys.stderr)
+        sys.exit(error.exit_code)
+    path = getattr(getattr(error, "ctx", None), "command_path", "xinglin")
+    _fail(RecipeError(message, where=path, fix=f"see `{path} --help`"), label="用法 usage")
+
+
+def _refused(error: OSError) -> MedError:
+    """What the system refused: no space left, no permission, a read-only disk."""
+    where = str(error.filename or "")
+    if error.errno in FULL_DISK:
+        return full_disk(error, where=where or "disk")
+    problem = f"the system refused: {error.strerror or error}"
+    return EngineError(problem, where=where, fix="check the path and its permissions")
+
+
+def _fail(error: MedError, *, label: str = "") -> NoReturn:
+    print(f"错误 error ({label or KINDS[error.kind]}): {error}", file=sys.stderr)
     sys.exit(error.code)

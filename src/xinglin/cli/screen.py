@@ -24,8 +24,16 @@ from xinglin.types import Reply
 if TYPE_CHECKING:
     from xinglin.evaluate.summary import Summary
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class Screen(Console):
+    """A console that leaves it to `main` what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+out = Screen(highlight=False)
+err = Screen(stderr=True, highlight=False)
 
 
 def print_json(value: Any) -> None:

@@ -10,7 +10,7 @@ from xinglin.types import Metric
 TASKS: dict[str, tuple[str, str]] = {
     "recall": ("事实召回", "fact recall by generation"),
     "choice": ("似然选择", "choice by likelihood"),
-    "indications": ("适应症标签召回", "share of indication labels"),
+    "indications": ("药品适应症", "share of indication labels"),
 }
 SHORT_VERDICTS: dict[str, tuple[str, str]] = {
     "better": ("更好", "better"),

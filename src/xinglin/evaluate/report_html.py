@@ -32,7 +32,7 @@ from xinglin.types import Metric
 _STYLE = Path(__file__).with_name("report.css")
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """The browser itself refuses scripts and anything from outside."""
-_SHOWN = 400  # characters of a reply
+_SHOWN = 80  # characters of a reply: a random model fills pages
 
 
 def render_html(summary: Summary) -> str:

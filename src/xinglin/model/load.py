@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -27,6 +28,7 @@ transformers_logging.disable_progress_bar()
 CARD = "checkpoint.json"
 FOLDER = "model"
 """Name of the folder of a step that holds its weights."""
+_WANTED = ["*.json", "*.txt", "*.jinja", "*.model", "*.tiktoken", "model*.safetensors"]
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*.tiktoken")
 
 
@@ -79,6 +81,8 @@ def _explained(spec: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError) as error:
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            raise full_disk(error, where=spec) from error
         lines = [*str(error).strip().splitlines(), ""]
         reason = f"{lines[0]} {lines[1].strip()}" if lines[0].endswith(":") else lines[0]
         local = Path(spec).exists()
@@ -98,11 +102,11 @@ def open_model(
 
     Every weight must be in the files but those named in `fresh`, which start at random (a new output head).
     """
-    if _is_path(spec):
-        check_folder(Path(spec))
+    folder = _local(spec)
+    check_folder(folder)
     with _explained(spec):
         model, loaded = kind.from_pretrained(
-            spec,
+            folder,
             trust_remote_code=False,
             use_safetensors=True,
             dtype=dtype(),
@@ -136,10 +140,11 @@ def _check_complete(loaded: dict[str, Any], fresh: Sequence[str], spec: str) -> 
 def open_tokenizer(spec: str) -> PreTrainedTokenizerBase:
     """Load a tokenizer and settle its chat template."""
     # Without its files, transformers makes an empty tokenizer and says nothing.
-    if _is_path(spec) and not any(True for name in _TOKENIZERS for _ in Path(spec).glob(name)):
+    folder = _local(spec)
+    if not any(True for name in _TOKENIZERS for _ in folder.glob(name)):
         raise ModelError("the folder holds no tokenizer", where=spec, fix="add the model's tokenizer.json")
     with _explained(spec):
-        tokenizer = AutoTokenizer.from_pretrained(spec, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     settle_template(tokenizer, where=spec)
     tokenizer.padding_side = "left"
     return tokenizer
@@ -147,8 +152,10 @@ def open_tokenizer(spec: str) -> PreTrainedTokenizerBase:
 
 def open_pair(spec: str, **options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """`open_model` and `open_tokenizer`, and the check that they belong together."""
-    tokenizer = open_tokenizer(spec)
-    model = open_model(spec, **options)
+    folder = _local(spec)
+    check_folder(folder)
+    tokenizer = open_tokenizer(str(folder))
+    model = open_model(str(folder), **options)
     check_pair(model, tokenizer, where=spec)
     return model, tokenizer
 
@@ -170,6 +177,16 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     pad = tokenizer.pad_token_id
     assert isinstance(pad, int)
     return pad
+
+
+def _local(spec: str) -> Path:
+    """The folder of a model; what only the hub has is fetched into Hugging Face's cache first."""
+    if _is_path(spec):
+        return Path(spec)
+    # One request shows whether the hub can be reached. transformers would ask for each file six times, waiting longer
+    # each time: 47 seconds without a network.
+    with _explained(spec):
+        return Path(snapshot_download(spec, allow_patterns=_WANTED))
 
 
 def _is_path(spec: str) -> bool:

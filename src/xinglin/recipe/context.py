@@ -15,7 +15,6 @@ Noun = TypeVar("Noun")
 Numbers = dict[str, Any]
 """What a step wants to be remembered in its manifest."""
 FACTS, PASSAGES, SAMPLES = "facts.jsonl", "passages.jsonl", "samples.jsonl"
-DROPPED = "facts.dropped.jsonl"
 RECALL, CHOICE, PAIRS, HELDOUT = "recall.jsonl", "choice.jsonl", "preferences.jsonl", "heldout.jsonl"
 
 

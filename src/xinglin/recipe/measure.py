@@ -188,9 +188,10 @@ def _candidates(measured: list[Measured], parents: Mapping[str, str], at: Contex
 
 
 def _curves(at: Context) -> list[Curve]:
-    return [
-        Curve(step.name, step.folder / "curve.png") for step in at.plan.steps if (step.folder / "curve.png").is_file()
-    ]
+    """The curves of the steps that made the models, and of no others: a report depends on its inputs only."""
+    behind = at.plan.behind(at.name)
+    drawn = [(step.name, step.folder / "curve.png") for step in at.plan.steps if step.name in behind]
+    return [Curve(name, path) for name, path in drawn if path.is_file()]
 
 
 def _tables(tasks: Mapping[str, Task], measured: list[Measured], facts: list[Fact]) -> tuple[IndicationTable, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -48,6 +49,14 @@ class Plan:
     def folder(self, name: str) -> Path:
         """The folder of a step."""
         return next(step.folder for step in self.steps if step.name == name)
+
+    def behind(self, name: str) -> set[str]:
+        """The names of all steps that a step reads, directly or through others."""
+        found = {name}
+        for step in reversed(self.steps):
+            if step.name in found:
+                found.update(step.inputs)
+        return found - {name}
 
     def parent(self, name: str) -> str:
         """The model that a model was trained from, empty for the base."""
@@ -107,6 +116,7 @@ def _plan_step(
     return Planned(name, step, digest, inputs, sources, folder, done, seconds)
 
 
+@cache
 def libraries() -> dict[str, str]:
     """Minor versions of the libraries that weights depend on."""
     return {name: ".".join(metadata.version(name).split(".")[:2]) for name in ("torch", "transformers")}

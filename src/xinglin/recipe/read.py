@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from yaml.composer import ComposerError
+from yaml.reader import ReaderError
 
 from xinglin import files
 from xinglin.errors import RecipeError
@@ -47,15 +49,23 @@ def read_recipe(path: Path, *, settings: Sequence[str] = ()) -> schema.Recipe:
     return recipe
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases: a recipe says everything where it stands."""
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            problem = f"a recipe has no aliases, write out what *{event.anchor} is"
+            raise ComposerError(None, None, problem, event.start_mark)
+        return super().compose_node(parent, index)
+
+
 def _parse(text: str, path: Path) -> tuple[dict[str, Any], Places]:
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                where = f"{path}:{event.start_mark.line + 1}"
-                raise RecipeError("a recipe has no YAML aliases", where=where, fix=f"write out what *{event.anchor} is")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
-    except yaml.reader.ReaderError as error:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        tree = loader.construct_document(node) if node is not None else None
+    except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise RecipeError(
             f"malformed YAML: {error.reason}", where=f"{path}:{line}", fix="remove this character"

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from xinglin import files
-from xinglin.errors import FULL_DISK, EngineError, RecipeError, full_disk
+from xinglin.errors import FULL_DISK, RecipeError, full_disk
 from xinglin.recipe.context import Context
+from xinglin.recipe.lock import locked
 from xinglin.recipe.manifest import Manifest, read_manifest
 from xinglin.recipe.plan import Plan, Planned, libraries
 from xinglin.recipe.steps import STEPS
@@ -66,8 +64,8 @@ def run(plan: Plan, *, watcher: Watcher, until: str = "") -> None:
 
 def _run_step(plan: Plan, step: Planned, watcher: Watcher) -> Manifest:
     version = VERSIONS[type(step.step)]
-    if not version.resumes:
-        shutil.rmtree(step.folder, ignore_errors=True)
+    if step.folder.exists() and not version.resumes:
+        shutil.rmtree(step.folder)
     for partial in step.folder.rglob(files.PARTIAL):
         partial.unlink()
     step.folder.mkdir(parents=True, exist_ok=True)
@@ -109,28 +107,6 @@ def _sync(folder: Path) -> None:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the recipe's lock; it is released by the system when the process ends, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ".lock"
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise EngineError(
-                f"another run of this recipe is at work (process {file.read().strip() or 'unknown'})",
-                where=str(path),
-                fix="wait for it to finish, or stop it",
-            ) from None
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
 
 
 def commit() -> str:

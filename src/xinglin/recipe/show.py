@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -11,9 +12,11 @@ from typing import Any
 
 from xinglin.errors import DataError
 from xinglin.recipe.context import CHOICE, FACTS, HELDOUT, PAIRS, PASSAGES, RECALL, SAMPLES
-from xinglin.recipe.manifest import Fault, Manifest, read_manifest, verify
+from xinglin.recipe.lock import locked
+from xinglin.recipe.manifest import NAME, Fault, Manifest, read_manifest, verify
 from xinglin.recipe.plan import Plan
 
+STEP_FOLDER = re.compile(r"[a-z][a-z0-9_]*-[0-9a-f]{12}")
 _TRACED = (FACTS, PASSAGES, SAMPLES, PAIRS, HELDOUT, RECALL, CHOICE)
 
 
@@ -27,13 +30,13 @@ class Finished:
 
 
 def list_runs(runs: Path) -> list[Finished]:
-    """Every step folder below `runs`, by recipe and time."""
+    """Every step folder below `runs`, by recipe and time; what is not named like one is left alone."""
     folders = [
         step
         for recipe in (sorted(runs.iterdir()) if runs.is_dir() else [])
         if recipe.is_dir()
         for step in sorted(recipe.iterdir(), key=lambda one: one.stat().st_mtime)
-        if step.is_dir()
+        if step.is_dir() and STEP_FOLDER.fullmatch(step.name)
     ]
     return [Finished(folder, read_manifest(folder), _size(folder)) for folder in folders]
 
@@ -43,11 +46,14 @@ def _size(folder: Path) -> int:
 
 
 def remove(found: Sequence[Finished]) -> None:
-    """Remove step folders."""
-    for one in found:
-        # The manifest goes first: a removal that is interrupted leaves no folder that looks finished.
-        (one.folder / "manifest.json").unlink(missing_ok=True)
-        shutil.rmtree(one.folder)
+    """Remove step folders; a recipe that is being run is an EngineError."""
+    for recipe in dict.fromkeys(one.folder.parent for one in found):
+        with locked(recipe):
+            for one in found:
+                if one.folder.parent == recipe:
+                    # The manifest goes first: a removal that is interrupted leaves no folder that looks finished.
+                    (one.folder / NAME).unlink(missing_ok=True)
+                    shutil.rmtree(one.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ def lineage(traced: Trace) -> dict[str, Any]:
 
 def verify_below(folder: Path) -> tuple[int, list[Fault]]:
     """Check every finished step at or below a folder: how many, and what is not as its manifest says."""
-    steps = [manifest.parent for manifest in sorted(folder.rglob("manifest.json"))] if folder.is_dir() else []
+    steps = [manifest.parent for manifest in sorted(folder.rglob(NAME))] if folder.is_dir() else []
     if not steps:
         raise DataError("no finished step here", where=str(folder), fix="name a folder below runs/")
     return len(steps), [fault for step in steps for fault in verify(step)]

@@ -11,8 +11,11 @@ from typing import Any
 from xinglin import files
 from xinglin.errors import DataError
 from xinglin.recipe import schema
-from xinglin.recipe.context import CHOICE, DROPPED, FACTS, HELDOUT, PAIRS, PASSAGES, RECALL, SAMPLES, Context, Numbers, spread
+from xinglin.recipe.context import CHOICE, FACTS, HELDOUT, PAIRS, PASSAGES, RECALL, SAMPLES, Context, Numbers, spread
 from xinglin.types import Fact, Passage, Preference, Sample
+
+DROPPED = "facts.dropped.jsonl"
+"""What an import could not read: file, line and reason."""
 
 
 def knowledge(step: schema.KnowledgeStep, at: Context) -> Numbers:

@@ -9,6 +9,7 @@ import logging
 import socket
 import sys
 import time
+import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 import uvicorn
@@ -66,6 +67,8 @@ def serve(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> None:
             file=sys.stderr,
             flush=True,
         )
+    # At start NiceGUI looks at every object in memory, and touching one of torch's old names warns on the terminal.
+    warnings.filterwarnings("ignore", message=".*reduce_op", category=FutureWarning)
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
     # Ctrl-C is how a server ends; uvicorn finishes its shutdown and then raises it again.
     with contextlib.closing(listener), contextlib.suppress(KeyboardInterrupt):
