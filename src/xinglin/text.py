@@ -53,3 +53,8 @@ def fold_spans(text: str) -> tuple[str, list[tuple[int, int]]]:
                 folded.append(character)
                 spans.append(match.span())
     return "".join(folded), spans
+
+
+def is_hub_id(spec: str) -> bool:
+    """Whether a model's name can be a hub id, `owner/name`, rather than a path."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", spec) is not None

@@ -20,6 +20,7 @@ from xinglin.evaluate.report import (
     Source,
     Summary,
     pick_examples,
+    render_differences,
     render_drugs,
     render_table,
     write_report,
@@ -181,8 +182,14 @@ def shown(table: object, width: int = 80) -> str:
 def test_the_terminal_table_fits_80_columns(summary: Summary) -> None:
     text = shown(render_table(summary))
     assert "quickstart · n = 40" in text
-    assert re.search(r"sft\s+│ 75\.0 \[59\.8, 85\.8\] │ 事实召回 \+62\.5 更好", text)
-    assert re.search(r"dpo.*−45\.0 更差", text)
+    assert re.search(r"sft\s+75\.0 \[59\.8, 85\.8\]", text)
+    assert "…" not in text
+
+
+def test_the_table_of_differences_fits_80_columns(summary: Summary) -> None:
+    text = shown(render_differences(summary))
+    assert re.search(r"sft − \w+ +事实召回 +\+62\.5 \[.*更好", text)
+    assert re.search(r"dpo − sft.*−45\.0.*更差", text)
     assert "…" not in text
 
 

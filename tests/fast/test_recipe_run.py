@@ -167,7 +167,7 @@ LEAFLETS = """\
 def test_unreadable_entries_are_listed_with_file_and_line_up_to_the_limit(tmp_path: Path) -> None:
     files.write_text(tmp_path / "drug.json", LEAFLETS)
     made = make(tmp_path, DATA, "kb.sources=[drug.json]")
-    with pytest.raises(DataError, match="1 of 4 entries are unreadable") as caught:
+    with pytest.raises(DataError, match="1 of 4 rows are unreadable") as caught:
         api.run(made)
     assert caught.value.where == f"{tmp_path / 'drug.json'}:3"
     listed = made.folder("kb") / "facts.dropped.jsonl"
@@ -183,7 +183,7 @@ def test_unreadable_entries_are_listed_with_file_and_line_up_to_the_limit(tmp_pa
 
 def test_a_file_of_which_nothing_can_be_read_says_why(tmp_path: Path) -> None:
     files.write_text(tmp_path / "drug.json", '["", "", ""]\n')
-    with pytest.raises(DataError, match="3 of 3 entries are unreadable; first: no drug name"):
+    with pytest.raises(DataError, match="3 of 3 rows are unreadable; first: no drug name"):
         api.run(make(tmp_path, DATA, "kb.sources=[drug.json]"))
 
 

@@ -69,7 +69,7 @@ class Command:
         return Outcome(self.process.exitcode, out, err)
 
 
-def start(*arguments: str, folder: Path, fault: Fault = Fault(), env: Mapping[str, str] | None = None) -> Command:  # noqa: B008
+def start(*arguments: str, folder: Path, fault: Fault = Fault(), env: Mapping[str, str] | None = None) -> Command:
     """Start `xinglin ARGUMENTS` with `folder` as its working folder; its output goes to `folder`/logs."""
     logs = folder / "logs"
     logs.mkdir(exist_ok=True)
@@ -79,7 +79,7 @@ def start(*arguments: str, folder: Path, fault: Fault = Fault(), env: Mapping[st
     return Command(process, log)
 
 
-def xinglin(*arguments: str, folder: Path, fault: Fault = Fault(), env: Mapping[str, str] | None = None) -> Outcome:  # noqa: B008
+def xinglin(*arguments: str, folder: Path, fault: Fault = Fault(), env: Mapping[str, str] | None = None) -> Outcome:
     """Run `xinglin ARGUMENTS` to its end."""
     return start(*arguments, folder=folder, fault=fault, env=env).end()
 

@@ -24,11 +24,11 @@ steps:
   more:    {do: templates, facts: taught, skip: 2, phrasings: 1}
   dealt:   {do: pairs, facts: taught, skip: 2, per_topic: 2}
   tiny:    {do: base, model: tiny, text: [books, qa, more], hidden: 32, layers: 1, pieces: 400}
-  pt:      {do: pretrain, model: tiny, data: books, length: 128}
-  sft:     {do: sft, model: pt, data: qa, length: 128}
-  rm:      {do: reward, model: sft, data: dealt, length: 128}
-  rs:      {do: reject, model: sft, reward: rm, prompts: more, samples: 2, most: 8, max_tokens: 8, length: 128}
-  aligned: {do: dpo, model: rs, data: dealt, most: 16, length: 128}
+  pt:      {do: pretrain, model: tiny, data: books, length: 128, rate: 1.0e-3}
+  sft:     {do: sft, model: pt, data: qa, length: 128, rate: 1.0e-3}
+  rm:      {do: reward, model: sft, data: dealt, length: 128, rate: 1.0e-3}
+  rs:      {do: reject, model: sft, reward: rm, prompts: more, samples: 2, most: 8, max_tokens: 8, length: 128, rate: 1.0e-3}
+  aligned: {do: dpo, model: rs, data: dealt, most: 16, length: 128, rate: 1.0e-3}
   tables:
     do: evaluate
     models: [tiny, pt, sft, rs, aligned]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -82,7 +83,14 @@ def run(
         return
     screen.show_results(made, summaries)
     if made.recipe.serve and not until:
-        screen.show_answers(made, ask(made), recipe)
+        screen.show_answers(made, ask(made), [str(recipe), *_again(data_root, runs, settings or ())])
+
+
+def _again(data_root: Path | None, runs: Path, settings: Sequence[str]) -> list[str]:
+    """The options that name the same results in another command."""
+    options = ["--data-root", str(data_root)] if data_root else []
+    options += ["--runs", str(runs)] if runs != Path("runs") else []
+    return [*options, *(part for setting in settings for part in ("--set", setting))]
 
 
 @app.command()
@@ -174,20 +182,19 @@ def runs_list(*, runs: Runs = Path("runs"), as_json: AsJson = False) -> None:
 
 @runs_app.command("prune")
 def runs_prune(
-    recipes: Annotated[
-        list[Path], typer.Argument(metavar="RECIPE…", help="保留这些配方的结果 keep these recipes' steps")
-    ],
+    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE…", help="清理这些配方的旧结果 recipes to clean up")],
     *,
     data_root: DataRoot = None,
     runs: Runs = Path("runs"),
+    settings: Settings = None,
     yes: Annotated[bool, typer.Option("--yes", help="不再询问 do not ask")] = False,
 ) -> None:
-    """删除所列配方已不用的步骤。Remove steps that the given recipes no longer use."""
+    """删除所列配方自己已不用的步骤。Remove the given recipes' own steps that they no longer use."""
     from xinglin.cli import screen
     from xinglin.recipe import show
     from xinglin.recipe.models import Places
 
-    places = Places.at(data_root, runs)
+    places = Places.at(data_root, runs, settings or ())
     unused = show.unused([places.plan(recipe) for recipe in recipes], runs=runs)
     screen.show_runs(unused, runs, title="将删除 to be removed")
     if unused and (yes or typer.confirm("删除？Remove them?", err=True)):
@@ -201,13 +208,14 @@ def chat(
     *,
     data_root: DataRoot = None,
     runs: Runs = Path("runs"),
+    settings: Settings = None,
     yes: Annotated[bool, typer.Option("--yes", help="已阅读免责声明 disclaimer accepted")] = False,
 ) -> None:
     """在终端里提问。Ask questions in the terminal."""
     from xinglin.recipe.models import Places, open_model
     from xinglin.serve import terminal
 
-    terminal.chat(open_model(model, places=Places.at(data_root, runs)), accepted=yes)
+    terminal.chat(open_model(model, places=Places.at(data_root, runs, settings or ())), accepted=yes)
 
 
 @app.command()
@@ -218,13 +226,14 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8000,
     data_root: DataRoot = None,
     runs: Runs = Path("runs"),
+    settings: Settings = None,
 ) -> None:
     """启动网页与 OpenAI 兼容接口。Serve the chat page and the OpenAI-compatible API."""
     from xinglin.recipe.models import Places, open_model
     from xinglin.serve import http
     from xinglin.serve.web.chat import page
 
-    opened = open_model(model, places=Places.at(data_root, runs))
+    opened = open_model(model, places=Places.at(data_root, runs, settings or ()))
     http.serve(http.build_app([opened], page=page, host=host), host=host, port=port)
 
 

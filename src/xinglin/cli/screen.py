@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -111,6 +112,10 @@ class Progress:
             self.bar = None
 
 
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
 def show_plan(made: Plan) -> None:
     """The plan as a table."""
     table = Table(title=f"{made.recipe.name}（base: {made.recipe.base}，seed: {made.recipe.seed}）", box=None)
@@ -146,19 +151,18 @@ def show_results(made: Plan, results: Sequence[Summary]) -> None:
             out.print(f"报告 report: {escape(str(step.folder / 'report.html'))}", soft_wrap=True)
 
 
-def show_answers(made: Plan, answers: Sequence[tuple[str, Reply]], recipe: Path) -> None:
-    """Questions with the assistant's cited answers, and how to open the chat."""
+def show_answers(made: Plan, answers: Sequence[tuple[str, Reply]], command: Sequence[str]) -> None:
+    """Questions with the assistant's cited answers, and how to open the chat: `command` follows `xinglin serve`."""
     for question, reply in answers:
-        out.print(f"\n[bold cyan]问[/bold cyan] {escape(question)}")
-        out.print(f"[bold green]答[/bold green] {escape(reply.text)}")
+        out.print(f"\n[bold cyan]问[/bold cyan] {escape(question)}", soft_wrap=True)
+        out.print(f"[bold green]答[/bold green] {escape(reply.text)}", soft_wrap=True)
         for number, passage in enumerate(reply.passages, 1):
             origin = passage.origin
             cited = f"   [{number}] {passage.text}（{origin.source} {origin.item}，{origin.licence}）"
-            out.print(escape(cited), style="dim")
-    root = "" if made.root.resolve() == recipe.resolve().parent else f" --data-root {made.root}"
-    runs = "" if made.runs == Path("runs") else f" --runs {made.runs}"
-    out.print(f"\n内容由AI生成，仅供参考，不能代替医生。AI-generated, for reference only.\n打开聊天 open the chat: "
-              f"[bold]xinglin serve {recipe}{root}{runs}[/bold] → http://127.0.0.1:8000", soft_wrap=True)  # fmt: skip
+            out.print(escape(cited), style="dim", soft_wrap=True)
+    serve = escape(f"xinglin serve {shlex.join(command)}")
+    out.print("\n内容由AI生成，仅供参考，不能代替医生。AI-generated, for reference only.")
+    out.print(f"打开聊天 open the chat: [bold]{serve}[/bold] → http://127.0.0.1:8000", soft_wrap=True)
 
 
 def show_trace(traced: Trace) -> None:

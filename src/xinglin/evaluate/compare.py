@@ -90,6 +90,12 @@ def _compare(pair: Pair, seed: int) -> Comparison:
     binary = all(score in (0.0, 1.0) for score in (*before.values(), *after.values()))
     p = mcnemar(lost, gained) if binary else sign_flip(differences, seed=seed)
     low, high = bootstrap(differences, seed=seed)
+    least = detectable(differences)
+    if not gained and not lost:
+        # Resampling equal scores shows no spread; that none of n items differs bounds the share that do by 3 / n
+        # (rule of three: Hanley and Lippman-Hand 1983).
+        least = 3 / len(differences)
+        low, high = -least, least
     return Comparison(
         parent=pair.parent,
         child=pair.child,
@@ -99,7 +105,7 @@ def _compare(pair: Pair, seed: int) -> Comparison:
         high=high,
         p=p,
         holm_p=p,
-        detectable=min(detectable(differences), 1.0),
+        detectable=min(least, 1.0),
         count=len(differences),
         verdict="no difference shown",
         gained=gained,

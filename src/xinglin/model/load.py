@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 from xinglin import files
 from xinglin.errors import FULL_DISK, ModelError, full_disk
 from xinglin.model.render import Template, settle_template
+from xinglin.text import is_hub_id
 from xinglin.types import Checkpoint
 
 transformers_logging.set_verbosity_error()
@@ -194,7 +195,7 @@ def _is_path(spec: str) -> bool:
     if path.is_dir():
         return True
     # `a/b` can be a hub id; anything that cannot be one is meant as a path.
-    if spec.startswith((".", "/", "~")) or spec.count("/") != 1:
+    if not is_hub_id(spec):
         raise ModelError(
             "no such model folder", where=spec, fix="name an existing folder, a hub id such as Qwen/Qwen3-4B, or `tiny`"
         )

@@ -71,16 +71,16 @@ def _scripted(name: str) -> ChatModel:
 
 def assistant(made: Plan) -> ChatModel:
     """The assistant of a finished recipe: its model over its knowledge base."""
-    from xinglin.chat.local import Local
-    from xinglin.knowledge.store import Knowledge
-    from xinglin.serve.assistant import Assistant
-
     serve = made.recipe.serve
     if serve is None:
         raise RecipeError(
             "the recipe has no `serve:` block", where=made.recipe.name, fix="add serve: {model: …, knowledge: …}"
         )
     _require_done(made, (serve.model, serve.knowledge))
+    from xinglin.chat.local import Local
+    from xinglin.knowledge.store import Knowledge
+    from xinglin.serve.assistant import Assistant
+
     model = Local(made.folder(serve.model) / "model", name=serve.model)
     knowledge = Knowledge.load(made.folder(serve.knowledge) / FACTS)
     return Assistant(knowledge, model=model, name=f"xinglin-{made.recipe.name}")

@@ -13,11 +13,12 @@ from importlib import metadata
 from pathlib import Path
 
 from xinglin import files
-from xinglin.errors import DataError
+from xinglin.errors import DataError, ModelError
 from xinglin.knowledge.sources import PACKS
 from xinglin.recipe import schema
 from xinglin.recipe.manifest import read_manifest
 from xinglin.recipe.versions import VERSIONS
+from xinglin.text import is_hub_id
 
 # Files larger than this count by name, size and time of change: hashing a 16 GB base for every plan takes a minute.
 HASHED = 64 << 20
@@ -136,6 +137,12 @@ def _sources(step: schema.Step, root: Path) -> dict[str, str]:
         folder = next((one for one in (root / step.model, Path(step.model)) if one.is_dir()), None)
         if folder:
             found[step.model] = _digest(folder, step.model)
+        elif not is_hub_id(step.model):
+            raise ModelError(
+                "no such model folder",
+                where=f"base: {step.model}",
+                fix=f"name a folder below {root} or here, a hub id such as Qwen/Qwen3-4B, or `tiny`",
+            )
     if isinstance(step, schema.Select | schema.Statements | schema.Templates | schema.PairsStep):
         found["patterns"] = files.digest_file(PACKS / "patterns.yaml")
     return found

@@ -122,11 +122,14 @@ class PairsStep(Step):
 
 
 class Training(Step):
-    """Knobs shared by the training stages. `rate` is the learning rate, `batch` packed rows a step."""
+    """Knobs shared by the training stages. `rate` is the learning rate, `batch` packed rows a step.
+
+    The default rates suit full fine-tuning of a 1-8 B base; `tiny` learns with rates a hundred times larger.
+    """
 
     epochs: Epochs = 1.0
     batch: Count = 4
-    rate: Rate = 1e-3
+    rate: Rate
     length: Annotated[Whole, Field(ge=16, le=131_072)] = 256
 
 
@@ -134,6 +137,7 @@ class Pretrain(Training):
     """Next-token training on text."""
 
     do: Literal["pretrain"]
+    rate: Rate = 1e-4
     model: Policy
     data: Passages
     makes: ClassVar[tuple[str, ...]] = ("model",)
@@ -143,6 +147,7 @@ class Sft(Training):
     """Supervised fine-tuning on conversations."""
 
     do: Literal["sft"]
+    rate: Rate = 1e-5
     model: Policy
     data: Samples
     makes: ClassVar[tuple[str, ...]] = ("model",)
@@ -152,6 +157,7 @@ class Reward(Training):
     """A reward model from preference pairs; its accuracy on the held-out pairs is in its manifest."""
 
     do: Literal["reward"]
+    rate: Rate = 1e-5
     model: Policy
     data: Preferences
     makes: ClassVar[tuple[str, ...]] = ("reward model",)
@@ -161,6 +167,7 @@ class Reject(Training):
     """Rejection sampling: `samples` answers a prompt, the `keep` best by reward, one more round of SFT on them."""
 
     do: Literal["reject"]
+    rate: Rate = 1e-5
     model: Policy
     reward: Rewarder
     prompts: Samples
@@ -182,6 +189,7 @@ class Dpo(Training):
     """Direct preference optimisation on at most `most` pairs; `anchor` weighs the chosen answers' own likelihood."""
 
     do: Literal["dpo"]
+    rate: Rate = 1e-6
     model: Policy
     data: Preferences
     beta: Annotated[Number, Field(gt=0, le=10)] = 0.1

@@ -145,9 +145,11 @@ def verify_below(folder: Path) -> tuple[int, list[Fault]]:
 
 
 def unused(plans: Sequence[Plan], *, runs: Path) -> list[Finished]:
-    """Step folders below `runs` that none of these plans uses."""
+    """Step folders of the plans' own recipes that none of the plans uses; other recipes' folders are left alone."""
     wanted = {step.folder.resolve() for made in plans for step in made.steps}
-    return [one for one in list_runs(runs) if one.folder.resolve() not in wanted]
+    names = {made.recipe.name for made in plans}
+    own = (one for one in list_runs(runs) if one.folder.parent.name in names)
+    return [one for one in own if one.folder.resolve() not in wanted]
 
 
 def describe(made: Plan) -> dict[str, Any]:

@@ -32,11 +32,11 @@ def knowledge(step: schema.KnowledgeStep, at: Context) -> Numbers:
         counts[source] = dict(imported.counts) | {"facts": len(imported.facts), "encoding": imported.encoding}
         at.progress(number, len(step.sources), {"facts": len(facts)})
     files.write_records(at.folder / DROPPED, dropped)
-    share = len(dropped) / max(len(facts) + len(dropped), 1)
-    if share > step.max_dropped:
+    rows = sum(one.get("rows", 0) for one in counts.values())
+    if len(dropped) > step.max_dropped * rows:
         first = dropped[0]
         raise DataError(
-            f"{len(dropped)} of {len(facts) + len(dropped)} entries are unreadable; first: {first.reason}",
+            f"{len(dropped)} of {rows} rows are unreadable; first: {first.reason}",
             where=first.where,
             fix=f"mend what {at.folder / DROPPED} lists, or raise max_dropped (now {step.max_dropped}) of {at.name!r}",
         )

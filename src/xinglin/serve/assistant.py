@@ -26,6 +26,7 @@ _COMMON = ("氨氯地平", "高血压", "黄芪", "布洛芬", "阿莫西林", "
 _EXAMPLES = ("适应症", "典型症状", "功效", "禁忌", "不良反应", "何时就医", "组成", "检查")
 _LEADING = ("适应症", "典型症状", "功效", "主治")
 _SHELTER = "如果仍有轻生的念头，请拨打心理援助热线12356或120，并请身边的人陪着您。"
+_WARNINGS = ("禁忌", "不良反应", "注意事项", "相互作用", "妊娠哺乳", "配伍禁忌", "何时就医")
 _HINT = "请换一个名称（药品通用名或商品名、疾病名、中药名）再问，或咨询医师、药师。"
 _GREETING = "您好，我是AI助手，不是医生。可以问我药品、疾病或中药的资料，例如“{example}”；我会标明每句话的出处。"
 _COURTESIES = frozenset(
@@ -204,7 +205,9 @@ class Assistant:
             aliases = tuple((mention.text, mention.head) for mention in link.mentions if mention.head in heads)
             if not relations and fold(questions[-1]).rstrip("?!。").endswith("呢"):
                 links = (self._linker.link(question) for question in reversed(questions[:-1]))
-                relations = next((earlier.relations for earlier in links if earlier.relations), ())[:MOST_RELATIONS]
+                asked = next((earlier.relations for earlier in links if earlier.relations), ())[:MOST_RELATIONS]
+                held = {relation for head in heads for relation in self.knowledge.relations(head)}
+                relations = tuple(relation for relation in asked if relation in held)
                 return _Need(heads, relations, aliases, carried=bool(relations))
             return _Need(heads, relations, aliases)
         unknown = self._unknown(questions[-1])
@@ -253,8 +256,13 @@ class Assistant:
         for text, head in dict.fromkeys(need.aliases):
             if fold(text) != fold(head):
                 answer.draft.notice(f"“{text}”在知识库中对应“{head}”。")
+        # Asked about departments, a model that answers with (true) examinations has not answered: it may add to what
+        # was asked for, a warning, or anything where nothing particular was asked for.
         answer.facts = tuple(
-            fact for head in need.heads for fact in self.knowledge.lookup(head) if answer.may_quote(fact)
+            fact
+            for head in need.heads
+            for fact in self.knowledge.lookup(head)
+            if answer.may_quote(fact) and (not need.relations or fact.relation in (*need.relations, *_WARNINGS))
         )
         if not need.relations:
             for head in need.heads:
