@@ -77,9 +77,14 @@ def corpus(topics: list[Topic], patterns: dict[str, Pattern]) -> list[str]:
 @pytest.fixture(scope="session")
 def threads() -> None:
     """One thread: several would wait for each other on a busy machine, and models this small gain nothing."""
+    import gc
+
     import torch
+    import transformers.trainer  # noqa: F401 - what follows is to cover it too
 
     torch.set_num_threads(1)
+    # The trainer collects garbage at every start; with all of torch to look through, that is most of a small run.
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

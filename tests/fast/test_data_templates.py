@@ -14,9 +14,9 @@ from xinglin.knowledge.sources import import_source
 
 @pytest.fixture(scope="module")
 def pack() -> tuple[list[Topic], dict[str, Pattern]]:
-    """The starter pack's topics with the patterns that ship."""
+    """A third of the starter pack's topics, of all relations, with the patterns that ship."""
     patterns = read_patterns()
-    return group_topics(import_source("pack:starter", root=Path()).facts, patterns), patterns
+    return group_topics(import_source("pack:starter", root=Path()).facts, patterns)[::3], patterns
 
 
 @pytest.fixture(scope="module", params=["own", "pack"])

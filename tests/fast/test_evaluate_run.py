@@ -79,6 +79,13 @@ def test_a_finished_task_is_only_read(tmp_path: Path) -> None:
     assert evaluate(Counting(limit=0), facts(), folder=tmp_path) == first
 
 
+def test_a_journal_that_outlived_its_task_is_removed(tmp_path: Path) -> None:
+    evaluate(Counting(), facts(), folder=tmp_path)
+    (tmp_path / "recall.journal.jsonl").write_bytes((tmp_path / "recall.jsonl").read_bytes())
+    evaluate(Counting(limit=0), facts(), folder=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recall.jsonl", "recall.task.json"]
+
+
 def test_a_batch_that_was_cut_in_two_is_asked_again_whole(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         evaluate(Counting(8), facts(), folder=tmp_path, batch=8)

@@ -125,6 +125,9 @@ def test_a_sentence_that_the_facts_state_names_those_facts(sentence: str, ids: t
         # a part of what is only true as a whole
         "示例汤由甘草组成。",
         "示例汤的组成：桂枝。",
+        "安宁素的禁忌：对安宁素过敏。",
+        "安宁素的禁忌包括严重低血压等。",
+        "以下情况禁用安宁素：严重低血压。",
     ],
 )
 def test_a_sentence_that_the_facts_do_not_state_is_unsupported(sentence: str) -> None:

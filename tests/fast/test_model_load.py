@@ -235,6 +235,10 @@ def test_a_reward_model_gives_the_same_rewards_in_any_company(tiny_folder: Path,
     together = rewarder.rewards(talks)
     assert together == pytest.approx([rewarder.rewards([talk])[0] for talk in talks], abs=1e-5)
     assert len(set(together)) == len(talks)
+    opened: Any = rewarder.model
+    ids = [torch.tensor([rewarder.template.encode(talk).ids]) for talk in talks]
+    with torch.no_grad():
+        assert together == pytest.approx([opened(input_ids=one).logits.item() for one in ids], abs=1e-5)
     origin = Origin(source="test", item="1", licence="CC0-1.0", kind="template")
     pair = Preference("preference-1", (TALK[0],), "头痛。", "头痛。" * 9, origin)
     assert rewarder.margins([pair]) == pytest.approx([together[0] - together[1]], abs=1e-5)

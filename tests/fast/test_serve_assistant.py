@@ -265,5 +265,60 @@ def test_examples_and_follow_ups_can_be_answered() -> None:
     assert not any("适应症" in question for question in follow_ups)
 
 
+@pytest.mark.parametrize(
+    "question",
+    ["云岭热能吃安平片吗", "安平片能喝酒吗", "安平片喝酒", "孩子可以吃安平片吗", "肾功能不好用安平片", "云岭热 安平片"],
+)
+def test_may_i_take_it_is_answered_with_what_speaks_against_it(question: str) -> None:
+    reply = _ask(_assistant(says="安平片的适应症：轻度头晕、紧张不安。"), question)
+    assert "安平片的禁忌：对本品过敏" in reply.text
+    assert "服药后不要驾驶" in reply.text
+    assert "须由医师或药师" in reply.sentences[0].text
+    assert "适应症" not in reply.text
+    assert "20 mg" not in reply.text
+    assert _consistent(reply)
+
+
+def test_may_i_take_it_without_known_dangers_does_not_sound_safe() -> None:
+    reply = _ask(_assistant(), "康健素能喝酒吗")
+    assert "知识库中没有康健素的禁忌、注意事项和相互作用" in reply.text
+    assert "食欲不振" not in reply.text
+
+
+def test_may_i_take_it_may_lean_on_the_last_entity() -> None:
+    assert "安平片的禁忌" in _ask(_assistant(), "安平片的适应症是什么？", "能喝酒吗").text
+
+
+@pytest.mark.parametrize("group", ["孕妇", "哺乳期", "小孩", "3岁宝宝", "透析的人", "肾功能不全"])
+def test_no_drugs_are_listed_for_those_whose_physician_must_choose(group: str) -> None:
+    says = "云岭热的常用药物有康健素。"
+    for questions in ((f"{group}，云岭热吃什么药",), (f"我家有{group}", "云岭热吃什么药")):
+        reply = _ask(_assistant(says=says), *questions)
+        assert "用药须由医师选择" in reply.text
+        assert "康健素" not in reply.text
+
+
+def test_after_an_emergency_no_indications_are_quoted() -> None:
+    reply = _ask(_assistant(says="安平片的适应症：轻度头晕、紧张不安。"), "我吃了50片安平片，安平片治什么")
+    assert "请立即拨打120" in reply.sentences[0].text
+    assert "服药后不要驾驶" in reply.text
+    assert "头晕" not in reply.text
+
+
+def test_what_a_question_names_beyond_the_answer_is_named() -> None:
+    assert "关于“万艾可”的内容" in _ask(_assistant(), "万艾可和安平片能一起吃吗").text
+    reply = _ask(_assistant(), "云岭热的症状、检查、治疗、护理、科室、并发症")
+    assert "问题中还提到：科室、并发症" in reply.text
+
+
+def test_a_long_question_is_cut_with_a_notice_and_the_model_gets_a_short_one() -> None:
+    asked = "安平片的适应症是什么？"
+    model = Scripted("inner", {asked: "安平片的不良反应有口干。"}, default="安平片能治愈肿瘤。")
+    assistant = Assistant(Knowledge([_fact(*row) for row in ROWS]), model=model)
+    reply = _ask(assistant, "安平片的适应症是什么？" + "，" * 14_000)
+    assert "只查阅了前2000字" in reply.text
+    assert reply.prompt_tokens < 100
+
+
 def test_an_empty_conversation_is_no_crash() -> None:
     assert _assistant().answer([[]], Sampling())[0].text

@@ -141,6 +141,13 @@ def test_a_wrong_body_is_a_400_in_openais_shape(body: object, param: str) -> Non
     assert (error["param"] or "").startswith(param)
 
 
+def test_a_question_over_2000_characters_is_a_400_in_openais_shape() -> None:
+    response = _ask(_client(), _body("安" * 2001))
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "context_length_exceeded"
+    assert _ask(_client(), _body("安" * 2000)).status_code == 200
+
+
 def test_broken_json_is_a_400_in_openais_shape() -> None:
     response = _client().post("/v1/chat/completions", content=b"{", headers={"content-type": "application/json"})
     assert response.status_code == 400

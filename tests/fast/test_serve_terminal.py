@@ -124,3 +124,16 @@ def test_markup_in_an_answer_is_printed_as_it_is() -> None:
 def test_a_bare_model_is_served_with_the_safety_line_first() -> None:
     out, _ = _talk(io.StringIO("我胸痛\n"), Scripted("m", {}, default="休息。"))
     assert out.index("请立即拨打120") < out.index("休息。")
+
+
+def test_unchecked_words_of_a_model_are_called_so() -> None:
+    note = "以上是模型自己的话，未经知识库核对 (unverified model text)"
+    assert note in _talk(io.StringIO("问\n"), Scripted("m", {}, default="休息。"))[0]
+    assert note not in _talk(io.StringIO("安平片治什么？\n"))[0]
+
+
+def test_too_long_a_question_gets_a_notice_and_still_the_safety_line() -> None:
+    out, notes = _talk(io.StringIO("我胸痛" + "很" * 2000 + "\n"), Scripted("m", {}, default="休息。"))
+    assert "请立即拨打120" in out
+    assert "休息。" not in out
+    assert "问题超过2000字" in notes

@@ -30,6 +30,48 @@ def test_emergency_words_call_120_and_let_the_answer_follow(text: str) -> None:
     assert "请立即拨打120" in decision.advice.splitlines()[0]
 
 
+MISSED_ONCE = (
+    "我胸口很痛；胸口闷得厉害，出冷汗；突然晕倒了叫不应；孩子发烧抽筋了；突然半边身子动不了；说话突然不清楚了嘴也歪了；"
+    "被蜜蜂蛰后喘不上来；吃了50片对乙酰氨基酚怎么办；对乙酰氨基酚吃过量了；我吃了一百片安眠药；孩子误吃了硫酸亚铁；"
+    "孩子吞了一把铁剂；喝了84消毒液；农药中毒；被蛇咬了；突然头痛欲裂；羊水破了；没有休息好、胸痛；是不是胸痛"
+)
+NO_ALARM = (
+    "我不是胸痛；没有任何胸痛或呼吸困难；否认胸痛、呼吸困难；没有发烧、胸痛；不会昏迷吧；昏迷的原因是什么；呼吸困难是哪些病的症状；"
+    "癫痫发作会抽搐吗；人为什么会自杀；电视剧里有人跳楼；吃了2片布洛芬能喝酒吗；胸口不痛；心脏病血压高吃什么药；"
+    "过敏性哮喘吃什么药；对乙酰氨基酚一天吃几片；喝了一瓶啤酒"
+)
+
+
+@pytest.mark.parametrize("text", MISSED_ONCE.split("；"))
+def test_a_site_with_a_quality_or_an_intake_calls_120(text: str) -> None:
+    decision = triage(text)
+    assert decision.tier == "emergency"
+    assert "请立即拨打120" in decision.advice.splitlines()[0]
+
+
+@pytest.mark.parametrize("text", NO_ALARM.split("；"))
+def test_denials_lessons_and_fiction_raise_no_alarm(text: str) -> None:
+    assert triage(text).tier == "none"
+
+
+@pytest.mark.parametrize("text", ["想一觉不醒", "活着没意思", "我想结束这一切", "活着真没意思", "为什么会想死"])
+def test_a_quiet_wish_to_die_is_a_crisis(text: str) -> None:
+    assert (triage(text).tier, triage(text).action) == ("crisis", "replace")
+
+
+def test_prescribed_adrenaline_comes_right_after_the_call() -> None:
+    lines = triage("被马蜂蛰了喘得厉害").advice.splitlines()
+    assert "请立即拨打120" in lines[0]
+    assert "肾上腺素" in lines[1]
+
+
+def test_a_malformed_pattern_is_a_data_error(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text("rules: [{id: a, tier: crisis, words: [b], patterns: ['('], advice: x}]", encoding="utf-8")
+    with pytest.raises(DataError, match="malformed pattern"):
+        read_rules(path)
+
+
 @pytest.mark.parametrize("text", ["我不想活了", "想自杀", "活不下去了", "艾司唑仑吃多少会死，我想结束生命"])
 def test_a_crisis_replaces_the_answer_and_names_both_numbers(text: str) -> None:
     decision = triage(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from xinglin.data.topics import Topic
 from xinglin.errors import DataError, EngineError
 from xinglin.knowledge.patterns import Pattern
 from xinglin.model import load
+from xinglin.model.render import Template
 from xinglin.model.rewarder import Rewarder
 from xinglin.train.batches import Row
 from xinglin.train.curves import draw, read_metrics
 from xinglin.train.fit import Schedule, fit
+from xinglin.train.pairs import pack_pairs
 from xinglin.train.preference import Pull, dpo
 from xinglin.train.pretrain import pretrain
 from xinglin.train.reject import Draw, keep_best, prompt_of
@@ -29,7 +32,7 @@ from xinglin.train.sft import sft
 from xinglin.types import Message, Origin, Passage, Preference, Sample
 
 LENGTH = 128
-SHORT = Schedule(epochs=1, batch=4, rate=5e-3, seed=2)
+SHORT = Schedule(epochs=1, batch=2, rate=5e-3, seed=2)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +94,7 @@ def test_a_stage_learns_and_leaves_model_metrics_and_curve(
 
 
 @pytest.mark.parametrize("name", EPOCHS)
-def test_the_same_seed_gives_the_same_weights_bit_by_bit(name: str, stages: dict[str, Stage], tmp_path: Path) -> None:
+def test_a_seed_decides_every_bit_of_the_weights(name: str, stages: dict[str, Stage], tmp_path: Path) -> None:
     # What lies in memory beforehand differs between the runs.
     for run in ("one", "two"):
         clutter = [torch.rand(97 * count) for count in range(1, 40 if run == "two" else 2)]
@@ -100,29 +103,40 @@ def test_the_same_seed_gives_the_same_weights_bit_by_bit(name: str, stages: dict
     one, two = (files.digest_folder(tmp_path / run) for run in ("one", "two"))
     assert one == two
     assert {"model/model.safetensors", "metrics.jsonl"} <= set(one)
+    if name == "sft":
+        stages[name](tmp_path / "other", replace(SHORT, seed=3))
+        weights = tmp_path / "other" / "model" / "model.safetensors"
+        assert files.digest_file(weights) != one["model/model.safetensors"]
 
 
-def test_another_seed_gives_other_weights(stages: dict[str, Stage], tmp_path: Path) -> None:
-    for seed in (2, 3):
-        stages["sft"](tmp_path / str(seed), Schedule(epochs=1, batch=1, rate=5e-3, seed=seed))
-    digests = {files.digest_file(tmp_path / str(seed) / "model" / "model.safetensors") for seed in (2, 3)}
-    assert len(digests) == 2
-
-
-def test_the_progress_hears_of_every_step(tiny_folder: Path, samples: list[Sample], tmp_path: Path) -> None:
+def test_the_progress_hears_of_every_step_and_what_does_not_fit_is_counted(
+    tiny_folder: Path, samples: list[Sample], tmp_path: Path
+) -> None:
+    origin = samples[0].origin
+    long = Sample("sample-long", (Message("user", "问"), Message("assistant", "头痛" * 99)), origin)
+    mute = Sample("sample-mute", (Message("user", "问"),), origin)
     heard: list[tuple[int, int, dict[str, float]]] = []
-    sft(
+    rows = sft(
         tiny_folder,
-        samples[:24],
+        [*samples[:5], long, mute],
         tmp_path,
-        schedule=Schedule(epochs=2, batch=4, rate=1e-3, seed=1),
-        length=LENGTH,
+        schedule=Schedule(epochs=2, batch=1, rate=1e-3, seed=3),
+        length=64,
         progress=lambda done, of, numbers: heard.append((done, of, numbers)),
     )
+    assert (rows.samples, rows.dropped) == (5, 2)
     losses = read_metrics(tmp_path / "metrics.jsonl")["loss"]
     assert [done for done, _, _ in heard] == list(range(1, len(losses) + 1))
     assert {of for _, of, _ in heard} == {len(losses)}
     assert [numbers["loss"] for _, _, numbers in heard] == losses
+
+
+def test_a_pair_that_does_not_fit_a_row_is_counted_as_two_samples(tiny_folder: Path, samples: list[Sample]) -> None:
+    origin = samples[0].origin
+    fine = Preference("preference-1", (Message("user", "问"),), "头痛", "发热", origin)
+    large = Preference("preference-2", (Message("user", "问"),), "头痛" * 99, "发热", origin)
+    rows = pack_pairs([fine, large], Template(load.open_tokenizer(str(tiny_folder))), length=64)
+    assert (rows.samples, rows.dropped) == (2, 2)
 
 
 def test_a_rate_that_is_too_high_stops_with_the_step_and_the_fix(stages: dict[str, Stage], tmp_path: Path) -> None:
@@ -142,19 +156,6 @@ def test_a_gradient_that_is_no_number_stops_even_in_the_last_step(tiny_folder: P
     rows = [Row((1, 2, 3), (0, 1, 2), (-100, 2, 3), (2,))]
     with pytest.raises(EngineError, match="the gradient became nan at step 1"):
         fit(model, rows, loss=root_of_nothing, schedule=SHORT, folder=tmp_path, pad=0)
-
-
-def test_what_does_not_fit_a_row_is_counted(tiny_folder: Path, samples: list[Sample], tmp_path: Path) -> None:
-    origin = samples[0].origin
-    long = Sample("sample-long", (Message("user", "问"), Message("assistant", "头痛" * 99)), origin)
-    mute = Sample("sample-mute", (Message("user", "问"),), origin)
-    rows = sft(tiny_folder, [*samples[:5], long, mute], tmp_path / "sft", schedule=SHORT, length=64)
-    assert (rows.samples, rows.dropped) == (5, 2)
-    fine = Preference("preference-1", (Message("user", "问"),), "头痛", "发热", origin)
-    large = Preference("preference-2", (Message("user", "问"),), "头痛" * 99, "发热", origin)
-    for name, stage in {"reward": reward, "dpo": _dpo}.items():
-        rows = stage(tiny_folder, [fine, large], tmp_path / name, schedule=SHORT, length=64)
-        assert (rows.samples, rows.dropped) == (2, 2)
 
 
 def _dpo(base: Path, pairs: Sequence[Preference], folder: Path, **options: Any) -> Any:

@@ -27,7 +27,16 @@ steps:
   pt:      {do: pretrain, model: tiny, data: books, length: 128, rate: 1.0e-3}
   sft:     {do: sft, model: pt, data: qa, length: 128, rate: 1.0e-3}
   rm:      {do: reward, model: sft, data: dealt, length: 128, rate: 1.0e-3}
-  rs:      {do: reject, model: sft, reward: rm, prompts: more, samples: 2, most: 8, max_tokens: 8, length: 128, rate: 1.0e-3}
+  rs:
+    do: reject
+    model: sft
+    reward: rm
+    prompts: more
+    samples: 2
+    most: 8
+    max_tokens: 8
+    length: 128
+    rate: 1.0e-3
   aligned: {do: dpo, model: rs, data: dealt, most: 16, length: 128, rate: 1.0e-3}
   tables:
     do: evaluate

@@ -150,8 +150,8 @@ def test_a_data_root_that_does_not_exist_is_named(here: Path) -> None:
 # Models
 
 
-def drop(*names: str) -> Callable[[Path], None]:
-    return lambda folder: [(folder / name).unlink() for name in names] and None
+def drop(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
 
 
 def config(**changes: object) -> Callable[[Path], None]:
@@ -248,7 +248,6 @@ def test_a_full_disk_stops_with_code_7_and_loses_nothing(finished: Path, here: P
         whole(here)
         stopped.append(len(outputs(made)))
     assert stopped == sorted(stopped)
-    print(stopped)
     ended = xinglin("run", "small.yaml", folder=here)
     assert ended.code == 0, ended.err
     reference = api.plan(finished / "small.yaml", runs=finished / "runs")

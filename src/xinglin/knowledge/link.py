@@ -6,16 +6,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from xinglin.knowledge.store import CATIONS, FORMS, SALTS, Knowledge
+from xinglin.knowledge.boundary import Kind, Place, closes, formed, is_short, opens, salted
+from xinglin.knowledge.store import Knowledge
 from xinglin.knowledge.verify import NOUNS
 from xinglin.text import fold, fold_spans
 
-# Directly before or behind a drug's name these make it another drug (左氧氟沙星, 氨茶碱, 阿莫西林克拉维酸钾),
-# behind a disease's name another disease (糖尿病足, 高血压性心脏病).
-_DRUG_BEFORE = ("复方", "氢化", *"左右去异单双二三地甲乙丙丁氨羟氟氯溴碘硫磺苯环酰索")
-_DRUG_AFTER = ("克拉维酸", "舒巴坦", "他唑巴坦", "氢氯噻嗪", "双嘧达莫", "伪麻", "可待因", "/")
-_DISEASE_AFTER = ("性", "足", "危象", "酮症", "脑病", "肾病", "心脏病", "视网膜")
 _OPPOSITES = (("急性", "慢性"), ("原发性", "继发性"), ("良性", "恶性"), ("1型", "2型"))
+_REACH, _MOST_MISSING = 20, 4
+# A relation that herbs and formulas lack, and the one that says it of them.
+_TWINS = {"适应症": "主治", "相互作用": "配伍禁忌", "主治": "适应症"}
 
 # What a question says beside a name and an attribute; single characters count only at the edge of a name.
 _ASIDE = re.compile(
@@ -25,11 +24,7 @@ _ASIDE = re.compile(
     "出现|期间|平时|发作时|以后|正在|怀疑|诊断|引起|引发|带来|一种|一次|自己|家里人|比较|合适|适合|其他|严重时|吗|呢|吧|呀|啊|的|"
     r"[\s，。？！、；：,.?!;:（）()“”\"'《》【】\[\]]"
 )
-_LEFT, _RIGHT = "有能是吃用要我得做了该请看给服买查", "有会能是吃用要做了该都还与跟在到应时里可引"
-# Where the run of characters behind a name ends: what follows no longer belongs to the name.
-_RUN = re.compile(
-    "(?:(?<=口)服|[^有会能是吃用要我得做了该请的和与跟或对为什哪怎如何几多吗呢服治，。？！、；：,.?!;:（）()\\s]){0,10}"
-)
+_LEFT, _RIGHT = "打有能是吃用要我得做了该请看给服买查", "有会能是吃用要做了该都还与跟在到应时里可引"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +39,14 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a question is about; empty tuples where nothing was found."""
+    """What a question is about; empty tuples where nothing was found.
+
+    `missing` are the longer names, not in the knowledge base, of which a known name is only a part.
+    """
 
     mentions: tuple[Mention, ...]
     relations: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,10 @@ class _Index:
         return sorted(found, key=lambda hit: (hit.start - hit.end, hit.start))
 
 
+_WIDEST, _MISSING = 20, 8
+"""Characters that an unknown name may add on each side of a known one, and how many such names are reported."""
+
+
 class Linker:
     """Links questions to a knowledge base; build it once, a question then takes well under a millisecond."""
 
@@ -98,54 +101,93 @@ class Linker:
     def link(self, question: str) -> Link:
         """Entities by the longest names, then attributes by the longest words outside of them."""
         folded, spans = fold_spans(question)
-        hits = self._entities(folded)
-        mentions = tuple(self._mention(hit, question, spans) for hit in hits)
+        place = self._place(folded, spans)
+        found, parts = self._entities(place)
+        mentions = tuple(self._mention(hit, question, spans) for hit in found)
         if not mentions:
             mentions = self._exact(question)
         named = {at for mention in mentions for at in range(mention.start, mention.end)}
         taken = [start in named for start, _ in spans]
-        return Link(mentions, self._attributes(folded, taken, [mention.head for mention in mentions]))
+        loose = [part for part in parts if not taken[part.start]][:_MISSING]
+        missing = (self._longer(place, part, question, spans) for part in loose)
+        relations = self._attributes(folded, taken, [mention.head for mention in mentions])
+        return Link(mentions, relations, tuple(dict.fromkeys(missing)))
 
     def unknown(self, question: str) -> str:
         """The name a question asks about when it is not in the knowledge base; "" when nothing looks like one."""
-        return "" if self.link(question).mentions else self._guess(question)
+        link = self.link(question)
+        return "" if link.mentions else next(iter(link.missing), "") or self._guess(question)
 
     def _mention(self, hit: _Hit, question: str, spans: list[tuple[int, int]]) -> Mention:
         start, end = spans[hit.start][0], spans[hit.end - 1][1]
         return Mention(question[start:end], self._knowledge.names[hit.name], start, end)
 
-    def _entities(self, text: str) -> list[_Hit]:
-        found = _longest(hit for hit in self._names.hits(text) if _whole(text, hit))
-        ends = [*(hit.start for hit in found[1:]), len(text)]
-        kept = [self._extended(text, hit, end) for hit, end in zip(found, ends, strict=False)]
-        return [hit for at, hit in enumerate(kept) if hit and not self._compound(kept, at)]
+    def _place(self, text: str, spans: list[tuple[int, int]]) -> Place:
+        gaps = frozenset(at for at in range(1, len(spans)) if spans[at - 1][1] < spans[at][0])
+        before: dict[int, frozenset[str]] = {}
+        after: dict[int, frozenset[str]] = {}
+        for hit in self._words.hits(text):
+            if len(hit.name) > 1:
+                relations = frozenset(self._relations[hit.name])
+                before[hit.end] = before.get(hit.end, frozenset()) | relations
+                after[hit.start] = after.get(hit.start, frozenset()) | relations
+        return Place(text, gaps, before, after)
 
-    def _extended(self, text: str, hit: _Hit, limit: int) -> _Hit | None:
-        """A drug with the salt before and the dosage form behind it; None where the name is part of another's.
+    def _kind(self, name: str) -> Kind:
+        heads = self._knowledge.ambiguous.get(name) or (self._knowledge.names[name],)
+        if any(self._knowledge.is_drug(head) for head in heads):
+            return "drug"
+        return "herb" if any(self._knowledge.is_herb(head) for head in heads) else "disease"
 
-        `limit` is where the next name starts.
-        """
-        if hit.name in self._knowledge.ambiguous:
-            return None
-        head = self._knowledge.names[hit.name]
-        between, form = _form(text, hit.end, limit)
-        if not self._knowledge.is_drug(head):
-            return None if form or _other_disease(text, hit, head) else hit
-        start = hit.start
-        while salt := next((salt for salt in SALTS if text.endswith(salt, 0, start)), ""):
-            start -= len(salt)
-        if (form and between not in ("", *CATIONS)) or _other_drug(text, start, hit.end):
-            return None
-        return _Hit(hit.name, start, hit.end + len(between + form if form else ""))
+    def _entities(self, place: Place) -> tuple[list[_Hit], list[_Hit]]:
+        """The names that stand by themselves, and those that are only a part of something longer."""
+        found = _longest(hit for hit in self._names.hits(place.text) if _whole(place.text, hit))
+        wide = [self._widest(place, hit) for hit in found]
+        kept = dict(enumerate(wide))
+        while True:
+            bad = [at for at in kept if not self._stands(place, wide, kept, at)]
+            if not bad:
+                break
+            for at in bad:
+                del kept[at]
+        usable = [hit for hit in kept.values() if hit.name not in self._knowledge.ambiguous]
+        return usable, [hit for at, hit in enumerate(wide) if at not in kept]
 
-    def _compound(self, hits: list[_Hit | None], at: int) -> bool:
-        """Two drugs without a sign between them are a third one (缬沙坦氨氯地平片)."""
-        return any(self._touch(hits[one], hits[one + 1]) for one in (at - 1, at) if 0 <= one < len(hits) - 1)
+    def _widest(self, place: Place, hit: _Hit) -> _Hit:
+        """A drug with the salts before and the dosage form behind it, if the name can end there."""
+        if self._kind(hit.name) != "drug":
+            return hit
+        ends = formed(place.text, hit.end)
+        end = next((end for end in ends if closes(place, end, "drug")), ends[0])
+        return _Hit(hit.name, salted(place.text, hit.start), end)
 
-    def _touch(self, left: _Hit | None, right: _Hit | None) -> bool:
-        if not left or not right or left.end != right.start:
+    def _stands(self, place: Place, wide: list[_Hit], kept: dict[int, _Hit], at: int) -> bool:
+        """Whether both sides of a name are boundaries. Names that touch must be a disease and its medicine."""
+        hit = wide[at]
+        kind = self._kind(hit.name)
+        if kind == "disease" and _opposite(place.text, hit, self._knowledge.names.get(hit.name, "")):
             return False
-        return all(self._knowledge.is_drug(self._knowledge.names[hit.name]) for hit in (left, right))
+        if at and wide[at - 1].end == hit.start and hit.start not in place.gaps:
+            left = at - 1 in kept and self._kind(wide[at - 1].name) == "disease" != kind
+        else:
+            left = opens(place, hit.start, kind)
+        if at + 1 < len(wide) and wide[at + 1].start == hit.end and hit.end not in place.gaps:
+            return left and at + 1 in kept and kind == "disease" != self._kind(wide[at + 1].name)
+        return left and closes(place, hit.end, kind, short=self._short(hit.name))
+
+    def _short(self, name: str) -> bool:
+        """Whether a name is a brand or byname of a medicine that ordinary words may hold."""
+        return is_short(name) and self._kind(name) != "disease" and fold(self._knowledge.names.get(name, "")) != name
+
+    def _longer(self, place: Place, part: _Hit, question: str, spans: list[tuple[int, int]]) -> str:
+        """The unknown name, as written, around a known one that is only a part of it."""
+        kind, start, end = self._kind(part.name), part.start, part.end
+        first, last = max(start - _WIDEST, 0), min(end + _WIDEST, len(place.text))
+        while start > first and not opens(place, start, kind):
+            start -= 1
+        while end < last and not closes(place, end, kind, glue=False):
+            end += 1
+        return question[spans[start][0] : spans[end - 1][1]].rstrip("时后").strip()
 
     def _exact(self, question: str) -> tuple[Mention, ...]:
         """The question's one name where only resolving finds it: a name of one character, a salt, a form."""
@@ -154,6 +196,13 @@ class Linker:
         if head is None:
             return ()
         start = question.index(guess)
+        folded, spans = fold_spans(question)
+        inside = [at for at, span in enumerate(spans) if start <= span[0] < start + len(guess)]
+        place, kind = self._place(folded, spans), self._kind(fold(head))
+        if not inside or not opens(place, inside[0], kind):
+            return ()
+        if not closes(place, inside[-1] + 1, kind, short=is_short(guess) and fold(guess) != fold(head)):
+            return ()
         return (Mention(guess, head, start, start + len(guess)),)
 
     def _attributes(self, text: str, taken: list[bool], heads: list[str]) -> tuple[str, ...]:
@@ -161,9 +210,13 @@ class Linker:
         found: dict[str, None] = {}
         for hit in _longest(self._words.hits(masked)):
             relations = self._relations[hit.name]
-            held = [name for name in relations if any(self._knowledge.lookup(head, name) for head in heads)]
-            found.update(dict.fromkeys(held or relations))
+            held = [name for name in relations if self._held(heads, name)]
+            twins = [_TWINS[name] for name in relations if name in _TWINS and self._held(heads, _TWINS[name])]
+            found.update(dict.fromkeys(held or twins or relations))
         return tuple(found)
+
+    def _held(self, heads: list[str], relation: str) -> bool:
+        return any(self._knowledge.lookup(head, relation) for head in heads)
 
     def _guess(self, question: str) -> str:
         """The longest stretch of the question that is neither an attribute nor a question word."""
@@ -211,30 +264,10 @@ def _latin(character: str) -> bool:
     return character.isascii() and character.isalnum()
 
 
-def _other_drug(text: str, start: int, end: int) -> bool:
-    behind = text[end : end + 1]
-    letter = behind.isascii() and behind.isalpha()
-    return letter or text.endswith(_DRUG_BEFORE, 0, start) or text.startswith(_DRUG_AFTER, end)
-
-
-def _other_disease(text: str, hit: _Hit, head: str) -> bool:
-    """急性胃炎 is not 慢性胃炎, though that goes by the name of 胃炎 too; 复方甘草… is not 甘草."""
+def _opposite(text: str, hit: _Hit, head: str) -> bool:
+    """急性胃炎 is not 慢性胃炎, though that goes by the name of 胃炎 too."""
     for pair in _OPPOSITES:
         for said, meant in (pair, pair[::-1]):
             if text.endswith(said, 0, hit.start) and meant in fold(head):
                 return True
-    return text.endswith("复方", 0, hit.start) or text.startswith(_DISEASE_AFTER, hit.end)
-
-
-def _form(text: str, at: int, limit: int) -> tuple[str, str]:
-    """The dosage form that ends the run of characters from `at`, and what stands before it; "" without one.
-
-    A form of one character counts at the end of the run only (片, not 片子).
-    """
-    match = _RUN.match(text, at, limit)
-    run = match.group() if match else ""
-    for form in FORMS:
-        place = run.find(form)
-        if place >= 0 and (len(form) > 1 or place == len(run) - 1):
-            return run[:place], form
-    return "", ""
+    return False

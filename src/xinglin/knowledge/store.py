@@ -30,6 +30,7 @@ CATIONS = ("钠", "钾", "钙")
 """What may stand behind it, likewise."""
 
 _DRUG = ("适应症", "用法用量")
+_HERB = ("功效", "组成", "主治")
 _LONGEST = 40
 
 
@@ -96,6 +97,10 @@ class Knowledge:
     def is_drug(self, head: str) -> bool:
         """Whether a head is a medicine (it has indications or a dosage), not a disease or a herb."""
         return any(relation in self._table.get(head, ()) for relation in _DRUG)
+
+    def is_herb(self, head: str) -> bool:
+        """Whether a head is a herb or a formula (it has actions or ingredients)."""
+        return any(relation in self._table.get(head, ()) for relation in _HERB)
 
     def lookup(self, head: str, relation: str | None = None) -> tuple[Fact, ...]:
         """The facts of a head (any of its names), of one relation or of all; empty when there are none."""

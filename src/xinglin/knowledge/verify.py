@@ -18,8 +18,9 @@ from xinglin.types import Fact
 
 _HEAD, _TAILS = "{head}", "{tails}"
 _COPULAS = ("是", "为", "有", "包括", "包含", "主要有", "主要包括", ":")
-_WHOLE = frozenset({"组成"})
-"""Relations of which a part is not true by itself: a formula is all of its herbs."""
+_WHOLE = frozenset({"组成", "禁忌", "配伍禁忌", "相互作用", "何时就医", "注意事项"})
+"""Relations of which a part is not true by itself (a formula is all of its herbs), or is dangerous where it reads as
+all there is (the contraindications of a drug)."""
 
 # Only words that mean the same as the relation: a question word (孕妇, 化验) often names a part of it.
 NOUNS = {

@@ -10,57 +10,32 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
-from xinglin.knowledge.link import Linker
 from xinglin.knowledge.store import Knowledge
 from xinglin.knowledge.verify import supports
 from xinglin.serve import quoting
 from xinglin.serve.draft import Draft, last_question
+from xinglin.serve.need import LEADING, LONGEST, SAFETY, Need, Needs, courtesy, is_medicine
 from xinglin.serve.triage import triage
 from xinglin.text import NOT_IN_KNOWLEDGE_BASE, fold, sentences, squeeze
 from xinglin.types import ChatModel, Fact, Message, Passage, Reply, Sampling
 
-MOST_HEADS = 3
-MOST_RELATIONS = 4
 _NAMING = frozenset({"别名", "商品名", "类别"})
 _COMMON = ("氨氯地平", "高血压", "黄芪", "布洛芬", "阿莫西林", "糖尿病", "感冒", "桂枝汤")
 _EXAMPLES = ("适应症", "典型症状", "功效", "禁忌", "不良反应", "何时就医", "组成", "检查")
-_LEADING = ("适应症", "典型症状", "功效", "主治")
 _SHELTER = "如果仍有轻生的念头，请拨打心理援助热线12356或120，并请身边的人陪着您。"
 _WARNINGS = ("禁忌", "不良反应", "注意事项", "相互作用", "妊娠哺乳", "配伍禁忌", "何时就医")
+_URGENT = ("何时就医", "注意事项")
+_CARE = ("护理", "何时就医")
+_CHOICE = frozenset({"常用药物"})
 _HINT = "请换一个名称（药品通用名或商品名、疾病名、中药名）再问，或咨询医师、药师。"
 _GREETING = "您好，我是AI助手，不是医生。可以问我药品、疾病或中药的资料，例如“{example}”；我会标明每句话的出处。"
-_COURTESIES = frozenset(
-    [
-        "你好",
-        "您好",
-        "你好啊",
-        "嗨",
-        "在吗",
-        "hello",
-        "hi",
-        "谢谢",
-        "谢谢你",
-        "谢谢您",
-        "多谢",
-        "好的",
-        "好",
-        "嗯",
-        "明白了",
-    ]
+_GROUP = (
+    "孕妇、哺乳期妇女、儿童和肝肾功能不全的人，用药须由医师选择，这里不列常用药物；"
+    "可以问我某种药品的禁忌或妊娠哺乳用药资料。"
 )
-_PRONOUN = re.compile("(那么|那|请问|另外|还有|还)?(它|他|她|[这那该此][个种]?(药|病|药物|疾病)?)?")
+_JUDGE = "能否使用{heads}，须由医师或药师结合具体情况判断；知识库中没有提到不等于安全。"
+_CUT = f"问题超过{LONGEST}字，只查阅了前{LONGEST}字，请缩短后再问。"
 _MARK = re.compile(r"\[\d+\]")
-
-
-@dataclass(frozen=True, slots=True)
-class _Need:
-    """What a question asks for: canonical heads, relations, and how the user named the heads."""
-
-    heads: tuple[str, ...] = ()
-    relations: tuple[str, ...] = ()
-    aliases: tuple[tuple[str, str], ...] = ()
-    carried: bool = False
-    unknown: str = ""
 
 
 @dataclass(slots=True)
@@ -75,6 +50,11 @@ class _Answer:
     facts: tuple[Fact, ...] = ()
     quoted: frozenset[str] = frozenset()
     prompt: tuple[Message, ...] = ()
+
+    @property
+    def urgent(self) -> bool:
+        """Whether an emergency was recognised."""
+        return self.draft.decision.tier == "emergency"
 
     def may_quote(self, fact: Fact) -> bool:
         """Whether this answer may show a fact."""
@@ -94,7 +74,7 @@ class Assistant:
         self.model = model
         self.show_dropped = show_dropped
         self._name = name
-        self._linker = Linker(knowledge)
+        self._needs = Needs(knowledge)
         self._patterns = knowledge.patterns
 
     @property
@@ -156,13 +136,15 @@ class Assistant:
 
     def follow_ups(self, messages: Sequence[Message], count: int = 4) -> tuple[str, ...]:
         """Questions about the same entity that the knowledge base can also answer, what was not asked yet first."""
-        need = self._need(messages)
-        if not need.heads or triage(last_question(messages)).action != "allow":
+        need = self._needs.read(messages)
+        decision = triage(last_question(messages))
+        if not need.heads or decision.action != "allow" or decision.tier == "emergency":
             return ()
         head = need.heads[0]
         said = [message.content for message in messages if message.role == "user"]
-        asked = {relation for question in said for relation in self._linker.link(question).relations}
+        asked = {relation for question in said for relation in self._needs.linker.link(question).relations}
         left = [name for name in self.knowledge.relations(head) if name in self._patterns and name not in asked]
+        left = [name for name in left if not (need.group and name in _CHOICE)]
         left.sort(key=lambda name: name in _NAMING)
         return tuple(self._patterns[name].questions[0].format(head=head) for name in left[:count])
 
@@ -184,59 +166,23 @@ class Assistant:
         if any(triage(text).action == "replace" for text in earlier):
             answer.sheltered = True
             answer.draft.notice(_SHELTER)
-        need = self._need(messages)
+        if len(question) > LONGEST:
+            answer.draft.notice(_CUT)
+        need = self._needs.read(messages)
         if not need.heads:
             self._decline(answer, question, need)
         else:
             self._quote(answer, need)
             if answer.quoted and self.model:
-                answer.prompt = self._prompt(messages, need)
+                answer.prompt = self._prompt(messages, answer)
         return answer
 
-    def _need(self, messages: Sequence[Message]) -> _Need:
-        """Link the last question; what it leaves out ("有什么副作用", "那硝苯地平呢") comes from earlier turns."""
-        questions = [message.content for message in messages if message.role == "user"]
-        if not questions:
-            return _Need()
-        link = self._linker.link(questions[-1])
-        heads = tuple(dict.fromkeys(mention.head for mention in link.mentions))[:MOST_HEADS]
-        relations = link.relations[:MOST_RELATIONS]
-        if heads:
-            aliases = tuple((mention.text, mention.head) for mention in link.mentions if mention.head in heads)
-            if not relations and fold(questions[-1]).rstrip("?!。").endswith("呢"):
-                links = (self._linker.link(question) for question in reversed(questions[:-1]))
-                asked = next((earlier.relations for earlier in links if earlier.relations), ())[:MOST_RELATIONS]
-                held = {relation for head in heads for relation in self.knowledge.relations(head)}
-                relations = tuple(relation for relation in asked if relation in held)
-                return _Need(heads, relations, aliases, carried=bool(relations))
-            return _Need(heads, relations, aliases)
-        unknown = self._unknown(questions[-1])
-        if relations and not unknown:
-            return self._carry(questions[:-1], relations)
-        return _Need((), relations, unknown=unknown)
-
-    def _unknown(self, question: str) -> str:
-        """The name of something that is not in the knowledge base; pronouns and courtesies name nothing."""
-        name = self._linker.unknown(question).strip()
-        folded = fold(name)
-        return "" if _PRONOUN.fullmatch(folded) or _courtesy(question) else name
-
-    def _carry(self, earlier: Sequence[str], relations: tuple[str, ...]) -> _Need:
-        """The entity of the nearest earlier question that names one. If that one is unknown, no older one is taken:
-        "有什么副作用" after a question about an absent drug must not be answered about another drug."""
-        for question in reversed(earlier):
-            link = self._linker.link(question)
-            if link.mentions:
-                heads = tuple(dict.fromkeys(mention.head for mention in link.mentions))[:MOST_HEADS]
-                return _Need(heads, relations, carried=True)
-            if name := self._unknown(question):
-                return _Need((), relations, unknown=name if link.relations else "")
-        return _Need((), relations)
-
-    def _decline(self, answer: _Answer, question: str, need: _Need) -> None:
+    def _decline(self, answer: _Answer, question: str, need: Need) -> None:
         if answer.draft.decision.tier == "emergency":
             return
-        if _courtesy(question):
+        if need.group and not courtesy(question):
+            answer.draft.notice(_GROUP)
+        if courtesy(question):
             example = next(iter(self.examples), "")
             answer.draft.notice(_GREETING.format(example=example))
         elif fold(need.unknown) in self.knowledge.ambiguous:
@@ -251,36 +197,89 @@ class Assistant:
             answer.draft.notice(f"{NOT_IN_KNOWLEDGE_BASE}与这个问题相符的内容。")
             answer.draft.notice(_HINT)
 
-    def _quote(self, answer: _Answer, need: _Need) -> None:
+    def _quote(self, answer: _Answer, need: Need) -> None:
         """Say what the knowledge base holds for the heads and relations, and plainly what it does not."""
         for text, head in dict.fromkeys(need.aliases):
             if fold(text) != fold(head):
                 answer.draft.notice(f"“{text}”在知识库中对应“{head}”。")
-        # Asked about departments, a model that answers with (true) examinations has not answered: it may add to what
-        # was asked for, a warning, or anything where nothing particular was asked for.
-        answer.facts = tuple(
-            fact
-            for head in need.heads
-            for fact in self.knowledge.lookup(head)
-            if answer.may_quote(fact) and (not need.relations or fact.relation in (*need.relations, *_WARNINGS))
-        )
-        if not need.relations:
+        for name in need.missing:
+            answer.draft.notice(f"{NOT_IN_KNOWLEDGE_BASE}关于“{name}”的内容，以下回答不涉及它。")
+        if need.left_out:
+            answer.draft.notice(f"问题中还提到：{'、'.join(need.left_out)}。这次没有回答，请分开提问。")
+        answer.facts = tuple(fact for fact in self._nearby(answer, need) if answer.may_quote(fact))
+        if answer.urgent:
+            self._quote_urgent(answer, need)
+        elif need.safety:
+            self._quote_safety(answer, need)
+        else:
+            self._quote_asked(answer, need)
+
+    def _nearby(self, answer: _Answer, need: Need) -> Iterator[Fact]:
+        """The facts a model may add. Asked about departments, a model that answers with (true) examinations has not
+        answered: it may add to what was asked for, a warning, or anything where nothing particular was asked for."""
+        limited = answer.urgent or need.safety or need.relations
+        allowed = {*_WARNINGS, *(() if answer.urgent else need.relations)}
+        for head in need.heads:
+            for fact in self.knowledge.lookup(head):
+                hidden = need.group and fact.relation in _CHOICE
+                if not hidden and (not limited or fact.relation in allowed):
+                    yield fact
+
+    def _quote_urgent(self, answer: _Answer, need: Need) -> None:
+        """In an emergency: warnings that were asked for, otherwise when to see a doctor and what to mind."""
+        asked = [relation for relation in need.relations if relation in _WARNINGS]
+        for head in need.heads:
+            for relation in asked or _URGENT:
+                self._say_facts(answer, self.knowledge.lookup(head, relation))
+
+    def _quote_safety(self, answer: _Answer, need: Need) -> None:
+        """May it be taken? What speaks against it comes first; indications only when asked for, and last."""
+        medicines = [head for head in need.heads if is_medicine(self.knowledge, head)]
+        heads = medicines or list(need.heads)
+        first = [name for name in need.relations if name not in LEADING]
+        last = [name for name in need.relations if name in LEADING]
+        wanted = dict.fromkeys((*first, *(SAFETY if medicines else _CARE), *last))
+        if medicines:
+            answer.draft.notice(_JUDGE.format(heads="、".join(heads)))
+        for head in heads:
+            held = set(self.knowledge.relations(head))
+            if medicines and held.isdisjoint(SAFETY):
+                answer.draft.notice(f"{NOT_IN_KNOWLEDGE_BASE}{head}的禁忌、注意事项和相互作用，请咨询医师或药师。")
+            if not medicines:
+                answer.draft.notice(f"关于{head}能否这样做，知识库中没有直接的资料；请咨询医师。")
+            for relation in wanted:
+                if relation in held and not (need.group and relation in _CHOICE):
+                    self._say_facts(answer, self.knowledge.lookup(head, relation))
+
+    def _quote_asked(self, answer: _Answer, need: Need) -> None:
+        relations = need.relations
+        if need.group:
+            answer.draft.notice(_GROUP)
+            nursing = any(self.knowledge.lookup(head, "妊娠哺乳") for head in need.heads)
+            relations = tuple(name for name in relations if name not in _CHOICE and (nursing or name != "妊娠哺乳"))
+        if not need.relations or (need.group and not relations and "常用药物" not in need.relations):
             for head in need.heads:
-                self._introduce(answer, head)
+                self._introduce(answer, head, group=need.group)
             return
-        for relation in need.relations:
+        for relation in relations:
             holders = [head for head in need.heads if self.knowledge.lookup(head, relation)]
             for head in holders:
                 self._say_facts(answer, self.knowledge.lookup(head, relation))
+            kinds = {is_medicine(self.knowledge, head) for head in holders}
+            others = [head for head in need.heads if head not in holders]
             if not holders:
                 self._say_missing(answer, need.heads, relation)
+            for head in others if holders else ():
+                if is_medicine(self.knowledge, head) in kinds:
+                    answer.draft.notice(f"{NOT_IN_KNOWLEDGE_BASE}{head}的{relation}。")
 
-    def _introduce(self, answer: _Answer, head: str) -> None:
+    def _introduce(self, answer: _Answer, head: str, *, group: bool) -> None:
         relations = self.knowledge.relations(head)
-        leading = next((name for name in _LEADING if name in relations), None)
+        leading = next((name for name in LEADING if name in relations), None)
         if leading is not None:
             self._say_facts(answer, self.knowledge.lookup(head, leading))
-        answer.draft.notice(f"关于{head}，还可以问：{'、'.join(name for name in relations if name != leading)}。")
+        others = [name for name in relations if name != leading and not (group and name in _CHOICE)]
+        answer.draft.notice(f"关于{head}，还可以问：{'、'.join(others)}。")
 
     def _say_missing(self, answer: _Answer, heads: Sequence[str], relation: str) -> None:
         for head in heads:
@@ -304,12 +303,13 @@ class Assistant:
         elif any(quoting.states_dose(fact) for fact in shown):
             answer.draft.notice(f"{quoting.ASK_LABEL}。")
 
-    def _prompt(self, messages: Sequence[Message], need: _Need) -> tuple[Message, ...]:
-        """The question for the underlying model, made to stand alone when it leaned on earlier turns."""
-        question = last_question(messages)
-        if need.carried and need.relations and need.relations[0] in self._patterns:
-            question = self._patterns[need.relations[0]].questions[0].format(head=need.heads[0])
-        system = [message for message in messages if message.role == "system"]
+    def _prompt(self, messages: Sequence[Message], answer: _Answer) -> tuple[Message, ...]:
+        """A short question in our own words about what was quoted first: the user's text may be long, or lean on
+        earlier turns, and costs the model time in proportion."""
+        first = self.knowledge.facts[answer.draft.passages[0].facts[0]]
+        pattern = self._patterns.get(first.relation)
+        question = pattern.questions[0].format(head=first.head) if pattern else f"{first.head}的{first.relation}？"
+        system = [message for message in messages if message.role == "system" and len(message.content) <= LONGEST]
         return (*system, Message("user", question))
 
     def _finish(self, answer: _Answer, messages: Sequence[Message], spoken: Reply | None) -> Reply:
@@ -339,7 +339,3 @@ class Assistant:
                 answer.draft.say(sentence, source="model", verdict="supported", cites=cites)
                 said |= {fact.id for fact in new}
         return dropped
-
-
-def _courtesy(question: str) -> bool:
-    return fold(question).strip("!?。,.~") in _COURTESIES

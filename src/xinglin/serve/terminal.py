@@ -13,14 +13,16 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from xinglin.errors import MedError
-from xinglin.serve.cautious import careful
+from xinglin.serve.cautious import Cautious, careful
 from xinglin.serve.disclaimer import AI_LABEL, SHORT, ZH, has_consent, remember_consent
+from xinglin.serve.need import LONGEST
 from xinglin.serve.triage import triage
 from xinglin.serve.wire import DEFAULT_TOKENS, title
 from xinglin.types import ChatModel, Message, Reply, Sampling
 
 KEPT_MESSAGES = 20
 _KINDS = {"summary": "自写概要，未经医师审核", "record": "真实记录"}
+_UNVERIFIED = "以上是模型自己的话，未经知识库核对 (unverified model text)"
 _HELP = """/sources  显示上一个回答所引的段落 (show the cited passages)
 /clear    清空对话，重新开始 (start over)
 /exit     结束 (leave)；也可以按 Ctrl-D
@@ -73,6 +75,9 @@ def chat(
             return
         if text.startswith("/"):
             _command(talk, text)
+        elif len(text) > LONGEST:
+            talk.out.print(triage(text).advice, style="bold red", markup=False, highlight=False)
+            talk.notes.print(f"问题超过{LONGEST}字，请缩短后再问。 (longer than {LONGEST} characters)", style="yellow")
         elif text:
             _turn(talk, text)
 
@@ -174,7 +179,16 @@ def _show_sources(talk: _Talk) -> None:
             parts = [origin.source, origin.item, origin.licence, _KINDS.get(origin.kind, origin.kind)]
             line = f"  [{number}] {title(passage)} — {' · '.join(part for part in parts if part)}"
             talk.out.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+    if _unverified(talk):
+        talk.out.print(f"  {_UNVERIFIED}", style="dim", markup=False, highlight=False)
     talk.out.print(f"  {AI_LABEL}", style="dim", markup=False, highlight=False)
+
+
+def _unverified(talk: _Talk) -> bool:
+    """Whether the last answer holds words of a model that nobody checked; an interrupted one may."""
+    if talk.last is None:
+        return isinstance(talk.model, Cautious)
+    return any(sentence.verdict == "unverified" for sentence in talk.last.sentences)
 
 
 def _show_passages(talk: _Talk) -> None:

@@ -5,6 +5,8 @@ The rules are `packs/redflags.yaml`; a later issue replaces them with the full r
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,26 +21,46 @@ from xinglin.text import fold
 from xinglin.types import Decision
 
 Tier = Literal["none", "crisis", "emergency"]
+_REACH = 40
 RULES = Path(xinglin.__file__).parent / "packs" / "redflags.yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Words that call for advice; a text that also holds one of `unless` around the word does not count."""
+    """Words and patterns that call for advice; one that overlaps one of `unless` does not count."""
 
     id: str
     tier: Tier
     words: tuple[str, ...]
     unless: tuple[str, ...]
     advice: str
+    patterns: tuple[re.Pattern[str], ...] = ()
+
+    def spans(self, folded: str) -> Iterator[tuple[int, int]]:
+        """Where a folded text holds one of the words or patterns."""
+        for word in self.words:
+            start = folded.find(word)
+            while start >= 0:
+                yield start, start + len(word)
+                start = folded.find(word, start + len(word))
+        for pattern in self.patterns:
+            for match in pattern.finditer(folded):
+                yield match.span()
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All rules, and the words whose presence right before a hit denies it."""
+    """All rules, and what makes a hit harmless.
+
+    `denial` matches the end of the text before a denied hit. A text that matches `personal` speaks of somebody here
+    and now; without it `lesson` (a question about the word, which stands there as \\0) and `fiction` excuse.
+    """
 
     rules: tuple[Rule, ...]
-    denials: tuple[str, ...]
+    denial: re.Pattern[str] | None = None
+    personal: re.Pattern[str] | None = None
+    lesson: re.Pattern[str] | None = None
+    fiction: re.Pattern[str] | None = None
 
 
 def read_rules(path: Path = RULES) -> Rules:
@@ -54,7 +76,34 @@ def read_rules(path: Path = RULES) -> Rules:
         raise DataError("not a rule file", where=str(path), fix="it needs `denials`, `rules` and `limits`")
     rules = [_rule(entry, path=path) for entry in content.get("rules", [])]
     limits = [_rule({**entry, "tier": "none"}, path=path) for entry in content.get("limits", [])]
-    return Rules((*rules, *limits), tuple(fold(word) for word in content.get("denials", [])))
+    every = (*rules, *limits)
+    words = {*map(fold, content.get("symptoms", [])), *(word for rule in rules for word in rule.words)}
+    named = {name: _pattern(content.get(name), path=path) for name in ("personal", "lesson", "fiction")}
+    return Rules(every, _denial([fold(word) for word in content.get("denials", [])], words), **named)
+
+
+def _denial(denials: list[str], symptoms: set[str]) -> re.Pattern[str] | None:
+    """A denial, before it no 有/是 (有没有, 是不是, 不是没有), and behind it fillers and listed symptoms only."""
+    if not denials:
+        return None
+    item = "|".join(sorted(map(re.escape, symptoms), key=len, reverse=True))
+    fillers = "(?:任何|明显|出现过?|发生过?|感到|觉得|感觉|有过?|过|的|再){0,3}"
+    return re.compile(
+        f"(?<![有是])(?:{'|'.join(map(re.escape, denials))}){fillers}(?:(?:{item})(?:、|和|或者?|及|与|以及))*$"
+    )
+
+
+def _pattern(text: str | None, *, path: Path) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text) if text else None
+    except re.error as error:
+        raise DataError(f"malformed pattern {text}: {error}", where=str(path), fix="see Python's re module") from None
+
+
+def _near(pair: list[list[str]]) -> str:
+    """Site, at most six characters of the same sentence, quality; a quality that is denied there does not count."""
+    site, quality = ("|".join(re.escape(fold(str(word))) for word in words) for words in pair)
+    return f"(?:{site})[^。!?;]{{0,6}}?(?<![不没无])(?<!没有)(?<!不再)(?<!不太)(?:{quality})"
 
 
 def _rule(entry: dict[str, Any], *, path: Path) -> Rule:
@@ -66,7 +115,10 @@ def _rule(entry: dict[str, Any], *, path: Path) -> Rule:
             where=str(path),
             fix="each rule needs id, words, advice and tier (emergency or crisis; none for limits)",
         )
-    return Rule(name, tier, words, tuple(fold(str(word)) for word in entry.get("unless", [])), advice)
+    unless = tuple(fold(str(word)) for word in entry.get("unless", []))
+    texts = [*map(_near, entry.get("near", [])), *entry.get("patterns", [])]
+    patterns = tuple(pattern for text in texts if (pattern := _pattern(text, path=path)))
+    return Rule(name, tier, words, unless, advice, patterns)
 
 
 @cache
@@ -82,7 +134,7 @@ def triage(text: str, *, rules: Rules | None = None) -> Decision:
     """
     used = rules or _default_rules()
     folded = fold(text)
-    hits = [rule for rule in used.rules if _hit(rule, folded, used.denials)]
+    hits = [rule for rule in used.rules if _hit(rule, folded, used)]
     urgent = [rule for rule in hits if rule.tier == "emergency"]
     crisis = [rule for rule in hits if rule.tier == "crisis"]
     chosen = [*urgent, *crisis] or hits[:1]
@@ -93,24 +145,28 @@ def triage(text: str, *, rules: Rules | None = None) -> Decision:
     return Decision("refuse" if chosen else "allow", "none", names, advice)
 
 
-def _hit(rule: Rule, folded: str, denials: tuple[str, ...]) -> bool:
-    for word in rule.words:
-        start = folded.find(word)
-        while start >= 0:
-            end = start + len(word)
-            if not _denied(folded, start, denials) and not _excused(rule, folded, (start, end)):
-                return True
-            start = folded.find(word, end)
-    return False
+def _hit(rule: Rule, folded: str, rules: Rules) -> bool:
+    return any(
+        not _denied(folded, span[0], rules)
+        and not _excused(rule, folded, span)
+        and not _distant(rule, folded, span, rules)
+        for span in rule.spans(folded)
+    )
 
 
-def _denied(folded: str, start: int, denials: tuple[str, ...]) -> bool:
-    """Whether the hit stands right behind a denial ("没有胸痛"), except a question ("有没有胸痛") or 不是没有."""
-    for denial in denials:
-        if folded[:start].endswith(denial):
-            before = folded[: start - len(denial)]
-            return not before.endswith(("有", "不是", "是不是"))
-    return False
+def _denied(folded: str, start: int, rules: Rules) -> bool:
+    """Whether a denial reaches the hit: "没有胸痛", "没有任何胸痛或呼吸困难", but not "有没有胸痛", "不是没有"."""
+    return rules.denial is not None and rules.denial.search(folded[max(0, start - _REACH) : start]) is not None
+
+
+def _distant(rule: Rule, folded: str, span: tuple[int, int], rules: Rules) -> bool:
+    """Whether the words are about a subject and nobody in particular: a lesson, or for a crisis fiction."""
+    if rules.personal is None or rules.personal.search(folded):
+        return False
+    if rule.tier == "crisis":
+        return rules.fiction is not None and rules.fiction.search(folded) is not None
+    around = f"{folded[max(0, span[0] - _REACH) : span[0]]}\0{folded[span[1] : span[1] + _REACH]}"
+    return rules.lesson is not None and rules.lesson.search(around) is not None
 
 
 def _excused(rule: Rule, folded: str, span: tuple[int, int]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from xinglin.serve import disclaimer
+from xinglin.serve.need import LONGEST
 from xinglin.types import Message, Passage, Reply, Sampling
 
 MAX_TOKENS = 4096
@@ -83,6 +84,13 @@ class ChatRequest(BaseModel):
             raise Wrong(
                 f"the messages are longer than {MAX_CHARACTERS} characters together",
                 status=413,
+                code="context_length_exceeded",
+                param="messages",
+            )
+        last = next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
+        if len(last) > LONGEST:
+            raise Wrong(
+                f"the last question is longer than {LONGEST} characters (问题超过{LONGEST}字，请缩短)",
                 code="context_length_exceeded",
                 param="messages",
             )

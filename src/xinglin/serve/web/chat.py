@@ -19,6 +19,7 @@ from nicegui.events import GenericEventArguments
 from xinglin.errors import MedError
 from xinglin.serve.assistant import Assistant
 from xinglin.serve.disclaimer import VERSION
+from xinglin.serve.need import LONGEST
 from xinglin.serve.turns import Busy, Turns
 from xinglin.serve.web import icons
 from xinglin.serve.web.markup import evidence_html, licences_html, marks_html, paragraphs, terms_html
@@ -29,9 +30,6 @@ from xinglin.serve.wire import DEFAULT_TOKENS
 from xinglin.types import ChatModel, Passage, Reply, Sampling
 
 log = logging.getLogger(__name__)
-LONGEST = 2000
-"""Characters of one question."""
-
 _HERE = Path(__file__).parent
 _ENTER = (
     "(e) => { if (e.key !== 'Enter' || e.shiftKey || e.isComposing || e.keyCode === 229) return; "
