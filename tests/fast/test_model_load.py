@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import shutil
@@ -12,12 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from xinglin import files
 from xinglin.chat.local import Local
-from xinglin.errors import DataError, MedError, ModelError
+from xinglin.errors import CapError, DataError, MedError, ModelError
 from xinglin.model import load, tiny
 from xinglin.model.rewarder import Rewarder
 from xinglin.types import Checkpoint, Message, Origin, Preference, Sampling
@@ -242,3 +244,22 @@ def test_a_reward_model_gives_the_same_rewards_in_any_company(tiny_folder: Path,
     origin = Origin(source="test", item="1", licence="CC0-1.0", kind="template")
     pair = Preference("preference-1", (TALK[0],), "头痛。", "头痛。" * 9, origin)
     assert rewarder.margins([pair]) == pytest.approx([together[0] - together[1]], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), CapError),
+        (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), CapError),
+        (OSError(errno.EACCES, "Permission denied"), OSError),
+        (SafetensorError("Error while serializing: header too large"), SafetensorError),
+    ],
+)
+def test_a_full_disk_under_the_writers_of_weights_is_a_cap(
+    error: Exception, found: type[Exception], tmp_path: Path
+) -> None:
+    with pytest.raises(found) as caught, load.writing(tmp_path):
+        raise error
+    if isinstance(caught.value, CapError):
+        assert caught.value.where == str(tmp_path)
+        assert caught.value.code == 7

@@ -31,13 +31,11 @@ def _compared(summary: Summary, child: str, parent: str, task: str) -> Compariso
 def _each_stage_helps(summary: Summary) -> None:
     choice = _compared(summary, "pt", "base", "choice")
     recall = _compared(summary, "sft", "pt", "recall")
-    aligned = _compared(summary, "aligned", "sft", "recall")
-    assert min(choice.count, recall.count, aligned.count) >= 300
+    assert min(choice.count, recall.count) >= 300
     assert choice.difference > 0
     assert choice.holm_p < 0.01
     assert recall.difference > 0
     assert recall.holm_p < 0.01
-    assert aligned.low > -0.03
 
 
 @pytest.mark.slow
@@ -45,6 +43,7 @@ def test_the_quickstart_teaches_what_it_says(tmp_path: Path) -> None:
     started = time.monotonic()
     summary = _run("quickstart", tmp_path)
     _each_stage_helps(summary)
+    assert _compared(summary, "aligned", "sft", "recall").low > -0.03
     print(f"quickstart: {time.monotonic() - started:.0f} s")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -53,6 +53,37 @@ class _Tokens(BaseStreamer):
             yield token
 
 
+class _Text:
+    """The text of generated tokens as it grows, without blanks at its ends.
+
+    A token is decoded together with the piece before it: alone it may lack a blank, and decoding all of them again
+    each time would take longer than generating.
+    """
+
+    def __init__(self, decode: Callable[[list[int]], str]) -> None:
+        self.decode = decode
+        self.ids: list[int] = []
+        self.piece = slice(0, 0)
+        self.text = ""
+        self.sent = 0
+
+    def add(self, token: int) -> str:
+        """What can be shown of the text after this token and could not be before; may be empty."""
+        self.ids.append(token)
+        before, now = self.decode(self.ids[self.piece]), self.decode(self.ids[self.piece.start :])
+        # A character may need several tokens: half of one decodes to U+FFFD, which the next replaces.
+        if len(now) <= len(before) or now.endswith("\ufffd"):
+            return ""
+        self.piece = slice(self.piece.stop, len(self.ids))
+        self.text = (self.text + now[len(before) :]).lstrip()
+        return self.show(self.text.rstrip())
+
+    def show(self, text: str) -> str:
+        """What is new in a text that begins with what has been shown."""
+        new, self.sent = text[self.sent :], max(self.sent, len(text))
+        return new
+
+
 class Local:
     """The reference engine: transformers. Safe to use from one thread at a time."""
 
@@ -93,24 +124,19 @@ class Local:
             finally:
                 tokens.end()
 
-        made: list[int] = []
-        sent = ""
+        text = _Text(self._decode)
         with ThreadPoolExecutor(1, thread_name_prefix="generate") as pool:
             work = pool.submit(generate)
             try:
                 for token in tokens:
-                    made.append(token)
-                    whole = self._text(made)
-                    # A character may need several tokens: half of one decodes to U+FFFD, which the next replaces.
-                    if len(whole) > len(sent) and not whole.endswith("\ufffd"):
-                        yield whole[len(sent) :]
-                        sent = whole
+                    if piece := text.add(token):
+                        yield piece
             finally:
                 stopped.event.set()
             work.result()
-        reply = self._reply(made, prompt=ids, seconds=time.monotonic() - started)
-        if len(reply.text) > len(sent):
-            yield reply.text[len(sent) :]
+        reply = self._reply(text.ids, prompt=ids, seconds=time.monotonic() - started)
+        if rest := text.show(reply.text):
+            yield rest
         yield reply
 
     def score(self, prompts: Sequence[Sequence[Message]], answers: Sequence[Sequence[str]]) -> list[list[float]]:
@@ -150,13 +176,13 @@ class Local:
         rows = made_BL[:, inputs["input_ids"].shape[1] :].tolist()
         return [self._reply(row, prompt=ids, seconds=seconds) for ids, row in zip(prompts, rows, strict=True)]
 
-    def _text(self, ids: list[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+    def _decode(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def _reply(self, made: list[int], *, prompt: list[int], seconds: float) -> Reply:
         """The reply that generated ids make; the first stop token ends it and is not counted."""
         tokens = next((at for at, token in enumerate(made) if token in self.template.stop_ids), len(made))
-        text = self._text(made[:tokens])
+        text = self._decode(made[:tokens]).strip()
         if tokens == len(made):
             # The limit may have cut the last character in two.
             text = text.rstrip("\ufffd").rstrip()
