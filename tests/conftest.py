@@ -158,10 +158,10 @@ def samples(topics: list[Topic], patterns: dict[str, Pattern]) -> list[Sample]:
 
 @pytest.fixture(scope="session")
 def taught(tiny_folder: Path, samples: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an SFT step that has taught the tiny model the answers to the first 24 samples by heart."""
+    """The folder of an SFT step that has taught the tiny model the answers to the first 12 samples by heart."""
     from xinglin.train.fit import Schedule
     from xinglin.train.sft import sft
 
     folder = tmp_path_factory.mktemp("taught")
-    sft(tiny_folder, samples[:24], folder, schedule=Schedule(epochs=40, batch=4, rate=1e-2, seed=4), length=128)
+    sft(tiny_folder, samples[:12], folder, schedule=Schedule(epochs=60, batch=2, rate=6e-3, seed=4), length=128)
     return folder

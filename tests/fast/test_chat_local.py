@@ -27,7 +27,7 @@ def local(taught: Path) -> Local:
 @pytest.fixture(scope="module")
 def prompts(samples: list[Sample]) -> list[list[Message]]:
     """Questions of the lessons, and others of all lengths, with a system message or an earlier exchange."""
-    lessons = [list(sample.messages[:1]) for sample in samples[:24:2]]
+    lessons = [list(sample.messages[:1]) for sample in samples[:12:2]]
     system = Message("system", "你是一名谨慎的医生。")
     talk = [*samples[0].messages, Message("user", "禁忌呢？")]
     strange = [[Message("user", "头痛" * count)] for count in (1, 7, 20)]
@@ -41,10 +41,10 @@ def split(stream: Iterator[str | Reply]) -> tuple[list[str], Reply]:
 
 
 def test_the_model_has_learnt_its_lessons(local: Local, samples: list[Sample]) -> None:
-    replies = local.answer([sample.messages[:1] for sample in samples[:24]], GREEDY)
-    assert [reply.text for reply in replies] == [sample.messages[1].content for sample in samples[:24]]
+    replies = local.answer([sample.messages[:1] for sample in samples[:12]], GREEDY)
+    assert [reply.text for reply in replies] == [sample.messages[1].content for sample in samples[:12]]
     assert {reply.finish for reply in replies} == {"stop"}
-    assert len({reply.text for reply in replies}) == 8
+    assert len({reply.text for reply in replies}) == 4
     assert local.name == "学过的"
 
 

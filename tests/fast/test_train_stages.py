@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from xinglin import files
-from xinglin.data import pairs as deals
 from xinglin.data.statements import state
 from xinglin.data.topics import Topic
 from xinglin.errors import DataError, EngineError
@@ -41,13 +40,16 @@ def passages(topics: list[Topic], patterns: dict[str, Pattern]) -> list[Passage]
 
 
 @pytest.fixture(scope="module")
-def pairs(topics: list[Topic], patterns: dict[str, Pattern]) -> list[Preference]:
-    deal = deals.Deal(per_topic=2, heldout=0.0, skip=0)
-    return deals.build(topics[:8], patterns, deal=deal, seed=1, step="pairs").train
+def pairs(samples: list[Sample]) -> list[Preference]:
+    """Pairs that any model learns to order at once."""
+    return [
+        Preference(f"preference-{at}", one.messages[:1], one.messages[1].content, "不清楚，请问医生。", one.origin)
+        for at, one in enumerate(samples[:16])
+    ]
 
 
 Stage = Callable[[Path, Schedule], Any]
-EPOCHS = {"pretrain": 4, "sft": 4, "reward": 12, "dpo": 4}
+NAMES = ("pretrain", "sft", "reward", "dpo")
 
 
 @pytest.fixture(scope="module")
@@ -64,19 +66,19 @@ def stages(
     }
 
 
-@pytest.mark.parametrize("name", EPOCHS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_stage_learns_and_leaves_model_metrics_and_curve(
     name: str, stages: dict[str, Stage], pairs: list[Preference], tiny_folder: Path, tmp_path: Path
 ) -> None:
     before = files.digest_folder(tiny_folder)
-    rows = stages[name](tmp_path, Schedule(epochs=EPOCHS[name], batch=2, rate=5e-3, seed=2))
+    rows = stages[name](tmp_path, Schedule(epochs=4, batch=2, rate=5e-3, seed=2))
     assert files.digest_folder(tiny_folder) == before, "the parent is read only"
     metrics = read_metrics(tmp_path / "metrics.jsonl")
     numbers = {"accuracy", "margin"} if name in ("reward", "dpo") else set()
     assert set(metrics) == {"step", "loss", "rate"} | numbers
     count = len(metrics["step"])
     assert metrics["step"] == list(range(1, count + 1))
-    assert count == EPOCHS[name] * math.ceil(len(rows.rows) / 2)
+    assert count == 4 * math.ceil(len(rows.rows) / 2)
     first, last = (sum(metrics["loss"][part]) for part in (slice(0, 3), slice(-3, None)))
     assert last < 0.9 * first
     assert max(metrics["rate"]) <= 5e-3
@@ -87,13 +89,13 @@ def test_a_stage_learns_and_leaves_model_metrics_and_curve(
     draw(tmp_path / "metrics.jsonl", tmp_path / "curve.png", stage=name)
     assert (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     if numbers:
-        assert sum(metrics["accuracy"][-3:]) > sum(metrics["accuracy"][:3])
+        assert metrics["accuracy"][-1] == 1.0
+        assert metrics["margin"][-1] > max(metrics["margin"][0], 0.1)
     if name == "reward":
-        margins = Rewarder(tmp_path / "model").margins(pairs)
-        assert sum(margins) / len(margins) > 0.5
+        assert min(Rewarder(tmp_path / "model").margins(pairs)) > 0
 
 
-@pytest.mark.parametrize("name", EPOCHS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_seed_decides_every_bit_of_the_weights(name: str, stages: dict[str, Stage], tmp_path: Path) -> None:
     # What lies in memory beforehand differs between the runs.
     for run in ("one", "two"):
