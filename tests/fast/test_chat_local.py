@@ -16,7 +16,7 @@ from xinglin.errors import DataError
 from xinglin.types import Message, Reply, Sample, Sampling
 
 GREEDY = Sampling(max_tokens=32)
-DRAWN = Sampling(max_tokens=24, temperature=1.5, seed=3)
+DRAWN = Sampling(max_tokens=24, temperature=3.0, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_drawn_answers_are_repeatable_and_differ_within_a_batch(local: Local, pr
     first = [reply.text for reply in local.answer(same, DRAWN)]
     assert first == [reply.text for reply in local.answer(same, DRAWN)]
     assert len(set(first)) > 1
-    other = Sampling(max_tokens=24, temperature=1.5, seed=4)
+    other = Sampling(max_tokens=24, temperature=3.0, seed=4)
     assert first != [reply.text for reply in local.answer(same, other)]
     streams = [split(local.stream(prompts[0], DRAWN))[1].text for _ in range(2)]
     assert streams[0] == streams[1]
