@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+import real_data  # noqa: F401 - takes XINGLIN_DATA out of the environment, before anything reads it
+
 # Before huggingface_hub is imported: no test may reach for the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
+from real_data import DATA
 from xinglin.errors import DataError
 from xinglin.formats.exams import read_indications
 from xinglin.types import Message
 
-DATA = Path(os.environ.get("XINGLIN_DATA", Path(__file__).parents[3] / "shared" / "data"))
 REAL = DATA / "drugeval_qizhen" / "药品适应症评测数据集.csv"
 real = pytest.mark.skipif(not REAL.exists(), reason=f"no real data: {REAL}")
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from real_data import DATA
 from xinglin.errors import DataError
 from xinglin.knowledge.diseases import read_diseases
 
-DATA = Path(os.environ.get("XINGLIN_DATA", Path(__file__).parents[3] / "shared" / "data"))
 REAL = DATA / "kg_39health_disease" / "disease.csv"
 real = pytest.mark.skipif(not REAL.exists(), reason=f"no real data: {REAL}")
 

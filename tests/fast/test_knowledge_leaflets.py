@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from real_data import DATA
 from xinglin.errors import DataError
 from xinglin.knowledge.leaflets import read_leaflets, split_numbered
 
-DATA = Path(os.environ.get("XINGLIN_DATA", Path(__file__).parents[3] / "shared" / "data"))
 REAL = DATA / "drugkb_caregpt" / "drug.json"
 real = pytest.mark.skipif(not REAL.exists(), reason=f"no real data: {REAL}")
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
-from house import ROOT, SOURCE, kept_files, name, python_files
+from house import SOURCE, kept_files, name, python_files
 
-DATA = Path(os.environ.get("XINGLIN_DATA") or ROOT.parent / "shared" / "data")
+from real_data import DATA
+
 PICTURES = (".png", ".jpg", ".svg", ".webp")
 UNSAFE = {
     "remote code of a model": (r"trust_remote_code\s*=\s*True", "open(spec, trust_remote_code = True)"),

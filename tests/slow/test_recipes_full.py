@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import pytest
 
+from real_data import DATA
 from xinglin.evaluate.compare import Comparison
 from xinglin.evaluate.summary import Summary
 from xinglin.recipe.measure import results
@@ -15,7 +15,6 @@ from xinglin.recipe.models import Places
 from xinglin.recipe.run import Silent, run
 
 REPOSITORY = Path(__file__).parents[2]
-DATA = Path(os.environ.get("XINGLIN_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
 def _run(name: str, runs: Path, root: Path | None = None) -> Summary:

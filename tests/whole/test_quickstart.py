@@ -35,7 +35,6 @@ SETTINGS = [part for setting in FEWER for part in ("--set", setting)]
 
 def xinglin(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
-    environment.pop("XINGLIN_DATA", None)
     return subprocess.run(
         [sys.executable, "-m", "xinglin", *arguments],
         capture_output=True,
