@@ -1,4 +1,4 @@
-"""Where the real data is: the folder in XINGLIN_DATA, by default ../shared/data; the tests that read it skip without it.
+"""Where the real data is: the folder in XINGLIN_DATA, by default ../shared/data; tests that read it skip without it.
 
 The variable is taken out of the environment: it is the data root of the commands too, and those under test have their
 own data.
