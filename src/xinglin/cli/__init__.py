@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import xinglin
+from xinglin.cli import knowledge
 from xinglin.errors import FULL_DISK, EngineError, GateError, MedError, RecipeError, full_disk
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ KINDS = {
 """What the kinds of failure are called."""
 runs_app = typer.Typer(help="列出或清理运行结果。List or prune finished steps.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
+app.add_typer(knowledge.app, name="knowledge")
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="配方文件 recipe file (.yaml)")]
 DataRoot = Annotated[

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,12 @@ from rich.table import Table
 from xinglin.recipe.manifest import Fault, Manifest
 from xinglin.recipe.plan import Plan, Planned
 from xinglin.recipe.show import Finished, Trace
-from xinglin.types import Reply
+from xinglin.types import Fact, Reply
 
 if TYPE_CHECKING:
     from xinglin.evaluate.summary import Summary
+    from xinglin.knowledge.check import Finding
+    from xinglin.knowledge.inventory import Inventory
 
 
 class Screen(Console):
@@ -228,3 +230,49 @@ def show_faults(checked: int, faults: Sequence[Fault]) -> None:
         out.print(f"[red]✗[/red] {escape(str(fault.path))} {fault.problem}", soft_wrap=True)
     if not faults:
         out.print(f"[green]✓[/green] {checked} 个步骤的全部文件与清单一致 all files of {checked} step(s) are as made")
+
+
+def show_findings(source: str, facts: int, findings: Sequence[Finding]) -> None:
+    """What a check of a pack found."""
+    for one in findings:
+        out.print(
+            f"[red]✗[/red] {escape(one.where)} [bold]{escape(one.head)}[/bold] "
+            f"[dim]{one.kind}[/dim] {escape(one.problem)}",
+            soft_wrap=True,
+        )
+    if not findings:
+        out.print(f"[green]✓[/green] {escape(source)}: {facts:,} 条事实，没有发现问题 facts, nothing found")
+
+
+def show_inventory(source: str, inventory: Inventory) -> None:
+    """The counts of a collection of facts."""
+    out.print(
+        f"[bold]{escape(source)}[/bold]\n事实 facts {inventory.facts:,}\n"
+        f"不同的问题 distinct questions {inventory.questions:,}，其中医学内容 of them medical {inventory.statements:,}"
+        "（其余是名称和编码 the others are names and codes）",
+        soft_wrap=True,
+    )
+    for title, counts, most in (
+        ("条目 entries", inventory.entries, 99),
+        ("关系 relations", inventory.relations, 99),
+        (f"科室 departments ({len(inventory.departments)})", inventory.departments, 24),
+        ("来源 sources", inventory.sources, 9),
+    ):
+        shown = "  ".join(f"{escape(name)} {count:,}" for name, count in list(counts.items())[:most])
+        out.print(f"{title}: {shown}{' …' if len(counts) > most else ''}", soft_wrap=True)
+
+
+def show_entries(entries: Mapping[str, Sequence[Fact]]) -> None:
+    """Entries with everything that is known of them, where it stands and under which licence."""
+    for name, facts in entries.items():
+        origin = facts[0].origin
+        out.print(f"[bold]{escape(facts[0].head)}[/bold] ({escape(name)})  [dim]{origin.source} {origin.item}[/dim]")
+        relations: dict[str, list[str]] = {}
+        for fact in facts:
+            relations.setdefault(fact.relation, []).append(fact.tail)
+        for relation, tails in relations.items():
+            out.print(f"  {relation}: {escape('；'.join(tails))}", soft_wrap=True)
+        if origin.kind == "summary":
+            out.print(
+                "  [yellow]自撰概要，未经医师审核，不用于临床 own summary, not reviewed, not for clinical use[/yellow]"
+            )

@@ -14,7 +14,13 @@ from xinglin.text import fold, fold_spans
 _OPPOSITES = (("急性", "慢性"), ("原发性", "继发性"), ("良性", "恶性"), ("1型", "2型"))
 _REACH, _MOST_MISSING = 20, 4
 # A relation that herbs and formulas lack, and the one that says it of them.
-_TWINS = {"适应症": "主治", "相互作用": "配伍禁忌", "主治": "适应症"}
+_TWINS = {"适应症": "主治", "相互作用": "配伍禁忌", "主治": "适应症", "禁忌": "使用注意", "注意事项": "使用注意"}
+
+# "怎么办" asks for what to do, in whatever form the knowledge base has it of this head.
+_HELP = re.compile("怎么办|咋办|怎么处理|如何处理|怎么急救|怎么做|如何做")
+_HELPING = ("操作步骤", "禁止做法", "护理", "何时就医")
+# Everyday words ask for these, so they count only where the head has them.
+_FAINT = frozenset({"适用情形", "操作步骤", "禁止做法", "释义", "常指", "安全提醒"})
 
 # What a question says beside a name and an attribute; single characters count only at the edge of a name.
 _ASIDE = re.compile(
@@ -212,7 +218,9 @@ class Linker:
             relations = self._relations[hit.name]
             held = [name for name in relations if self._held(heads, name)]
             twins = [_TWINS[name] for name in relations if name in _TWINS and self._held(heads, _TWINS[name])]
-            found.update(dict.fromkeys(held or twins or relations))
+            found.update(dict.fromkeys(held or twins or [name for name in relations[:1] if name not in _FAINT]))
+        if not found and _HELP.search(masked):
+            found.update((name, None) for name in _HELPING if self._held(heads, name))
         return tuple(found)
 
     def _held(self, heads: list[str], relation: str) -> bool:

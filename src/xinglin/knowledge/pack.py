@@ -14,6 +14,10 @@ from xinglin.knowledge.tally import Imported, Tally
 from xinglin.types import Qualifiers
 
 REGIMENS = "用法用量"
+OUTSIDE = "outside.yaml"
+"""The file of a pack that lists names it mentions and has no entry for."""
+RANGES = "参考范围"
+_RANGE = ("人群", "下限", "上限", "单位", "说明")
 _REGIMEN = ("人群", "途径", "剂量", "单位", "频次", "每日最大量", "说明")
 _RATE = re.compile(r"/(min|h|分钟|小时)$")
 
@@ -25,16 +29,44 @@ class _Shape:
     labels: tuple[str, ...] = ()
 
 
+def _fields(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
 _SHAPES = {
     "drugs": _Shape(
         "通用名",
-        ("商品名", "别名", "类别", "适应症", REGIMENS, "禁忌", "不良反应", "注意事项", "相互作用", "妊娠哺乳"),
+        _fields(
+            "英文名 商品名 别名 拼音 ATC编码 管理类别 类别 作用机制 适应症 用法用量 禁忌 不良反应 注意事项 相互作用 "
+            "妊娠哺乳 儿童用药 老年用药 肝肾功能不全 漏服 过量 饮食 贮藏"
+        ),
     ),
     "diseases": _Shape(
         "名称",
-        ("别名", "科室", "典型症状", "检查", "治疗", "常用药物", "并发症", "护理", "何时就医"),
+        _fields(
+            "英文名 别名 拼音 ICD-10编码 科室 病因 高危人群 典型症状 检查 鉴别诊断 治疗 常用药物 并发症 护理 饮食 预防 "
+            "传染性 预后 何时就医"
+        ),
     ),
-    "tcm": _Shape("名称", ("别名", "功效", "主治", "组成", "配伍禁忌"), labels=("类型",)),
+    "tcm": _Shape(
+        "名称",
+        _fields("别名 拼音 出处 组成 性味 归经 功效 主治 用法用量 配伍禁忌 使用注意 不良反应 毒性"),
+        labels=("类型",),
+    ),
+    "tests": _Shape(
+        "名称",
+        _fields(
+            "英文名 别名 拼音 科室 检查用途 标本 参考范围 偏高意义 偏低意义 检查前准备 检查过程 检查禁忌 检查风险 "
+            "检查后注意 影响因素 何时就医"
+        ),
+        labels=("类型",),
+    ),
+    "care": _Shape(
+        "名称",
+        _fields("别名 适用情形 操作步骤 禁止做法 注意事项 预防 何时就医"),
+        labels=("类型",),
+    ),
+    "terms": _Shape("名称", _fields("别名 释义 常指 安全提醒")),
 }
 
 
@@ -80,6 +112,9 @@ def _entry(node: yaml.Node, shape: _Shape, path: Path, tally: Tally) -> str:
         what = f"{head}, field {relation}"
         if relation == REGIMENS:
             _add_regimens(fields[relation], path=path, head=head, item=item, tally=tally)
+            continue
+        if relation == RANGES:
+            _add_ranges(fields[relation], path=path, head=head, item=item, tally=tally)
             continue
         for tail in scalars(fields[relation], path=path, what=what):
             tally.add(head, relation, tail, item=item)
@@ -132,3 +167,36 @@ def render_regimen(regimen: Qualifiers) -> str:
         regimen.note,
     ]
     return "，".join(part for part in parts if part)
+
+
+def _add_ranges(node: yaml.Node, *, path: Path, head: str, item: str, tally: Tally) -> None:
+    """Reference ranges of a laboratory test: at least one limit and a unit each."""
+    what = f"{head}, field {RANGES}"
+    if not isinstance(node, yaml.SequenceNode):
+        raise DataError(
+            f"{what}: expected a list", where=place(path, node), fix=f"write `- {{{': …, '.join(_RANGE)}: …}}`"
+        )
+    for limits in node.value:
+        cells = members(limits, path=path, what=what, allowed=_RANGE)
+        values = {key: scalar(value, path=path, what=f"{what}.{key}") for key, value in cells.items()}
+        if not values.keys() & {"下限", "上限"}:
+            raise DataError(
+                f"{what}: 下限 or 上限 is needed", where=place(path, limits), fix=f"fields: {' '.join(_RANGE)}"
+            )
+        qualifiers = Qualifiers(
+            population=values.get("人群", ""),
+            unit=values.get("单位", ""),
+            note=values.get("说明", ""),
+            low=values.get("下限", ""),
+            high=values.get("上限", ""),
+        )
+        tally.add(head, RANGES, render_range(qualifiers), item=item, qualifiers=qualifiers)
+
+
+def render_range(limits: Qualifiers) -> str:
+    """A reference range in Chinese, such as 成人男性120～160 g/L（静脉血）."""
+    low, high = limits.low, limits.high
+    span = f"{low}～{high}" if low and high else f"不低于{low}" if low else f"不高于{high}"
+    unit = f" {limits.unit}" if limits.unit else ""
+    note = f"（{limits.note}）" if limits.note else ""
+    return f"{limits.population}{span}{unit}{note}"

@@ -28,16 +28,17 @@ def import_source(spec: str, *, root: Path) -> Imported:
 
     Raises DataError for what is missing, empty or of an unknown shape; the error lists what is known.
     """
-    kind, separator, name = spec.partition(":")
-    if separator and kind == "pack":
-        return read_pack(_pack_folder(name))
-    path = root / spec
+    path = pack_folder(spec, root=root)
     if path.is_dir():
-        return read_pack(path, licence="unknown (own pack)")
+        return read_pack(path, licence="Apache-2.0" if path.parent == PACKS else "unknown (own pack)")
     return _importer(path)(path)
 
 
-def _pack_folder(name: str) -> Path:
+def pack_folder(spec: str, *, root: Path) -> Path:
+    """Where `pack:NAME` or a path relative to `root` is; a name that no pack has is a DataError."""
+    kind, separator, name = spec.partition(":")
+    if not separator or kind != "pack":
+        return root / spec
     packs = sorted(path.name for path in PACKS.iterdir() if path.is_dir())
     if name not in packs:
         raise DataError(f"no pack named {name}", where=f"pack:{name}", fix=f"packs: {', '.join(packs)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from xinglin.knowledge.patterns import Pattern, read_patterns
 from xinglin.text import fold
 from xinglin.types import Fact, Passage, make_id
 
-NAMES = ("别名", "商品名", "英文名")
+NAMES = ("别名", "商品名", "英文名", "拼音")
 """Relations whose tails are other names of the head."""
 
 _FORMS = (
@@ -29,7 +30,6 @@ SALTS = tuple(_SALTS.split())
 CATIONS = ("钠", "钾", "钙")
 """What may stand behind it, likewise."""
 
-_DRUG = ("适应症", "用法用量")
 _HERB = ("功效", "组成", "主治")
 _LONGEST = 40
 
@@ -94,9 +94,15 @@ class Knowledge:
                 return head
         return None
 
+    def near(self, name: str, count: int = 3) -> list[str]:
+        """Heads under names that are spelt like `name`."""
+        found = difflib.get_close_matches(fold(name), self._names, n=count, cutoff=0.5)
+        return list(dict.fromkeys(self._names[one] for one in found))
+
     def is_drug(self, head: str) -> bool:
         """Whether a head is a medicine (it has indications or a dosage), not a disease or a herb."""
-        return any(relation in self._table.get(head, ()) for relation in _DRUG)
+        table = self._table.get(head, ())
+        return "适应症" in table or ("用法用量" in table and not self.is_herb(head))
 
     def is_herb(self, head: str) -> bool:
         """Whether a head is a herb or a formula (it has actions or ingredients)."""

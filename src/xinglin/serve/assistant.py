@@ -19,13 +19,20 @@ from xinglin.serve.triage import triage
 from xinglin.text import NOT_IN_KNOWLEDGE_BASE, fold, sentences, squeeze
 from xinglin.types import ChatModel, Fact, Message, Passage, Reply, Sampling
 
-_NAMING = frozenset({"别名", "商品名", "类别"})
+_NAMING = frozenset({"别名", "商品名", "英文名", "拼音", "ATC编码", "ICD-10编码", "类别"})
+_GROUPS = frozenset({"妊娠哺乳", "儿童用药", "老年用药", "肝肾功能不全"})
+"""Relations about groups of people. Their words are said of illnesses too, where no such facts are meant."""
 _COMMON = ("氨氯地平", "高血压", "黄芪", "布洛芬", "阿莫西林", "糖尿病", "感冒", "桂枝汤")
 _EXAMPLES = ("适应症", "典型症状", "功效", "禁忌", "不良反应", "何时就医", "组成", "检查")
 _SHELTER = "如果仍有轻生的念头，请拨打心理援助热线12356或120，并请身边的人陪着您。"
-_WARNINGS = ("禁忌", "不良反应", "注意事项", "相互作用", "妊娠哺乳", "配伍禁忌", "何时就医")
-_URGENT = ("何时就医", "注意事项")
+_WARNINGS = (
+    *("禁忌", "不良反应", "注意事项", "相互作用", "妊娠哺乳", "儿童用药", "老年用药", "肝肾功能不全"),
+    *("配伍禁忌", "使用注意", "过量", "检查禁忌", "禁止做法", "安全提醒", "何时就医"),
+)
+_URGENT = ("何时就医", "操作步骤", "禁止做法", "注意事项")
 _CARE = ("护理", "何时就医")
+_TOGETHER = {"释义": ("常指", "安全提醒"), "操作步骤": ("禁止做法", "何时就医")}
+"""What belongs to an introduction by this relation: a word's meaning is not enough without its warning."""
 _CHOICE = frozenset({"常用药物"})
 _HINT = "请换一个名称（药品通用名或商品名、疾病名、中药名）再问，或咨询医师、药师。"
 _GREETING = "您好，我是AI助手，不是医生。可以问我药品、疾病或中药的资料，例如“{example}”；我会标明每句话的出处。"
@@ -252,12 +259,11 @@ class Assistant:
                     self._say_facts(answer, self.knowledge.lookup(head, relation))
 
     def _quote_asked(self, answer: _Answer, need: Need) -> None:
-        relations = need.relations
+        relations = tuple(name for name in need.relations if name not in _GROUPS or self._held(need, name))
         if need.group:
             answer.draft.notice(_GROUP)
-            nursing = any(self.knowledge.lookup(head, "妊娠哺乳") for head in need.heads)
-            relations = tuple(name for name in relations if name not in _CHOICE and (nursing or name != "妊娠哺乳"))
-        if not need.relations or (need.group and not relations and "常用药物" not in need.relations):
+            relations = tuple(name for name in relations if name not in _CHOICE)
+        if not relations and "常用药物" not in need.relations:
             for head in need.heads:
                 self._introduce(answer, head, group=need.group)
             return
@@ -267,23 +273,30 @@ class Assistant:
                 self._say_facts(answer, self.knowledge.lookup(head, relation))
             kinds = {is_medicine(self.knowledge, head) for head in holders}
             others = [head for head in need.heads if head not in holders]
-            if not holders:
-                self._say_missing(answer, need.heads, relation)
             for head in others if holders else ():
                 if is_medicine(self.knowledge, head) in kinds:
                     answer.draft.notice(f"{NOT_IN_KNOWLEDGE_BASE}{head}的{relation}。")
+        missing = [relation for relation in relations if not self._held(need, relation)]
+        if missing:
+            self._say_missing(answer, need.heads, missing)
+
+    def _held(self, need: Need, relation: str) -> bool:
+        return any(self.knowledge.lookup(head, relation) for head in need.heads)
 
     def _introduce(self, answer: _Answer, head: str, *, group: bool) -> None:
         relations = self.knowledge.relations(head)
         leading = next((name for name in LEADING if name in relations), None)
-        if leading is not None:
-            self._say_facts(answer, self.knowledge.lookup(head, leading))
-        others = [name for name in relations if name != leading and not (group and name in _CHOICE)]
+        said = (leading, *_TOGETHER.get(leading, ())) if leading else ()
+        for relation in said:
+            self._say_facts(answer, self.knowledge.lookup(head, relation))
+        others = [name for name in relations if name not in said and not (group and name in _CHOICE)]
         answer.draft.notice(f"关于{head}，还可以问：{'、'.join(others)}。")
 
-    def _say_missing(self, answer: _Answer, heads: Sequence[str], relation: str) -> None:
+    def _say_missing(self, answer: _Answer, heads: Sequence[str], missing: Sequence[str]) -> None:
         for head in heads:
-            answer.draft.notice(f"{NOT_IN_KNOWLEDGE_BASE}{head}的{relation}。")
+            answer.draft.notice(f"{NOT_IN_KNOWLEDGE_BASE}{head}的{'、'.join(missing)}。")
+            warnings = [fact for fact in self.knowledge.lookup(head, "安全提醒") if fact.id not in answer.quoted]
+            self._say_facts(answer, warnings)
             relations = "、".join(self.knowledge.relations(head))
             if relations:
                 answer.draft.notice(f"关于{head}，知识库中有：{relations}。")

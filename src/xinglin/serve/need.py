@@ -16,9 +16,9 @@ MOST_RELATIONS = 4
 LONGEST = 2000
 """Characters of a question that are read; the callers say so where something was cut."""
 
-SAFETY = ("禁忌", "注意事项", "相互作用", "配伍禁忌", "妊娠哺乳")
+SAFETY = ("禁忌", "使用注意", "注意事项", "相互作用", "配伍禁忌", "妊娠哺乳")
 """What answers "may I take it?"."""
-LEADING = ("适应症", "典型症状", "功效", "主治")
+LEADING = ("适应症", "典型症状", "功效", "主治", "检查用途", "操作步骤", "释义")
 """What introduces a head when nothing particular was asked."""
 _COURTESIES = "你好 您好 你好啊 嗨 在吗 hello hi 谢谢 谢谢你 谢谢您 多谢 好的 好 嗯 明白了"
 

@@ -15,7 +15,11 @@ ASK_LABEL = "具体剂量以药品说明书和医嘱为准"
 _DOSE = re.compile(
     r"\d\s*(?:mg|g|μg|µg|ug|mcg|ml|毫克|克|微克|毫升|IU|U|单位|片|粒|丸|袋|支|滴|揿|喷)(?!/min|[A-Za-z])"
 )
-_CARE = frozenset({"护理", "检查", "何时就医", "典型症状"})
+_NO_DOSE = (
+    "护理 检查 何时就医 典型症状 饮食 预防 病因 高危人群 参考范围 偏高意义 偏低意义 检查前准备 检查过程 检查后注意 "
+    "影响因素 适用情形 操作步骤 禁止做法"
+)
+_CARE = frozenset(_NO_DOSE.split())
 
 
 def states_dose(fact: Fact) -> bool:
