@@ -189,14 +189,57 @@ def read_records(path: Path, noun: type[Noun]) -> list[Noun]:
         try:
             records.append(read.validate_json(line))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise DataError(
-                f"not a {noun.__name__}: {place + ': ' if place else ''}{first['msg']}",
-                where=f"{path}:{number}",
-                fix=f"each line must be one {noun.__name__} in JSON, as written by xinglin",
-            ) from None
+            raise _malformed(error, noun.__name__, f"{path}:{number}") from None
     return records
+
+
+def stream_records(path: Path, noun: type[Noun]) -> Iterator[Noun]:
+    """The records of a JSON Lines file of one noun, one at a time, each validated as `read_records` does."""
+    read = adapter(noun)
+    for number, line in stream_lines(path):
+        if line.strip():
+            try:
+                yield read.validate_json(line)
+            except ValidationError as error:
+                raise _malformed(error, noun.__name__, f"{path}:{number}") from None
+
+
+def _malformed(error: ValidationError, noun: str, where: str) -> DataError:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return DataError(
+        f"not a {noun}: {place + ': ' if place else ''}{first['msg']}",
+        where=where,
+        fix=f"each line must be one {noun} in JSON, as written by xinglin",
+    )
+
+
+def stream_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(number, line) of a text file in bounded memory; UTF-8 (with or without a mark) or GB18030, decided by content.
+
+    A line that fits neither encoding, or the other one than those before it, is a DataError with its number.
+    """
+    encoding = ""
+    with _readable(path), path.open("rb") as file:
+        for number, data in enumerate(file, 1):
+            raw = data.removeprefix(codecs.BOM_UTF8) if number == 1 else data
+            if raw.isascii():
+                line = raw.decode("ascii")
+            else:
+                line, encoding = _decoded(raw, encoding, f"{path}:{number}")
+            yield number, line.rstrip("\r\n")
+
+
+def _decoded(raw: bytes, encoding: str, where: str) -> tuple[str, str]:
+    """A line and its encoding: that of the lines before it, where there were any."""
+    for name in [encoding] if encoding else ["utf-8", "gb18030"]:
+        with contextlib.suppress(UnicodeDecodeError):
+            return raw.decode(name), name
+    raise DataError(
+        f"this line is not {encoding}, as the lines before it are" if encoding else "neither UTF-8 nor GB18030",
+        where=where,
+        fix="convert the file to UTF-8: iconv -f <encoding> -t UTF-8",
+    )
 
 
 def write_records(path: Path, records: Iterable[object]) -> int:

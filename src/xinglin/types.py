@@ -127,7 +127,9 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """Two answers to one prompt, the first preferred by `margin` (1.0 when only the order is known); `extra` as in Sample."""
+    """Two answers to one prompt, the first preferred by `margin` (1.0 when only the order is known).
+
+    `extra` as in Sample."""
 
     id: str
     prompt: tuple[Message, ...]
@@ -140,8 +142,9 @@ class Preference:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Several answers to one prompt; `order` lists their indices from best to worst, `by` says who ranked; `extra` as in
-    Sample."""
+    """Several answers to one prompt; `order` lists their indices from best to worst, `by` says who ranked.
+
+    `extra` as in Sample."""
 
     id: str
     prompt: tuple[Message, ...]
@@ -154,8 +157,8 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An evaluation item: `answers` are the gold answers, `choices` candidate answers (the gold one among them, or named
-    by its letter in an exam); `extra` as in Sample."""
+    """An evaluation item: `answers` are the gold answers, `choices` candidate answers (the gold one among them;
+    in an exam named by its letter). `extra` as in Sample."""
 
     id: str
     messages: tuple[Message, ...]

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import xinglin
-from xinglin.cli import knowledge
+from xinglin.cli import data, knowledge
 from xinglin.errors import FULL_DISK, EngineError, GateError, MedError, RecipeError, full_disk
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ KINDS = {
 runs_app = typer.Typer(help="列出或清理运行结果。List or prune finished steps.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(data.app, name="data")
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="配方文件 recipe file (.yaml)")]
 DataRoot = Annotated[
