@@ -10,8 +10,9 @@ TORCH := .venv/.torch
 RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
 # The tests of the rooms whose branches must be covered (architecture: metrics, files, formats).
-COVERED := tests/golden/test_metrics.py tests/fast/test_files.py tests/fast/test_types.py tests/fast/test_formats_exams.py \
-  tests/fast/test_evaluate_compare.py tests/fast/test_evaluate_indications.py
+COVERED := tests/golden/test_metrics.py tests/fast/test_files.py tests/fast/test_types.py \
+  $(wildcard tests/fast/test_formats_*.py tests/fast/test_safety_*.py) tests/fast/test_evaluate_compare.py \
+  tests/fast/test_evaluate_indications.py
 
 # A wish that comes too late is said, not ignored.
 ifneq ($(TORCH_INDEX),)
@@ -46,7 +47,7 @@ quickstart: $(RUNTIME)
 
 test: lint
 	$(BIN)/python -m pytest tests/fast tests/golden tests/shape tests/whole tests/browser
-	$(BIN)/python -m pytest $(COVERED) --cov=xinglin.metrics --cov=xinglin.files --cov=xinglin.formats --cov-branch --cov-fail-under=90 --cov-report=term
+	$(BIN)/python -m pytest $(COVERED) --cov=xinglin.metrics --cov=xinglin.files --cov=xinglin.formats --cov=xinglin.safety --cov-branch --cov-fail-under=90 --cov-report=term
 
 test-slow: $(DEVELOPMENT)
 	$(BIN)/python -m pytest tests/slow

@@ -27,7 +27,7 @@ from xinglin.types import Fact
 HERE = Path(__file__).parent
 SECOND, DECISIONS, RESULT = (
     HERE / "pack" / "second",
-    HERE / "pack" / "decisions.csv",
+    HERE / "pack",
     HERE / "results" / "pack_second.md",
 )
 FIELDS = ("适应症", "禁忌", "科室", "典型症状", "何时就医")
@@ -120,8 +120,9 @@ def table(items: list[Item], decided: dict[tuple[str, str, str], str]) -> str:
     ]
     for field in (*FIELDS[:2], MOST, *FIELDS[2:], "全部 all"):
         mine = [item for item in items if item.field == field or field.startswith("全部")]
+        # A decision comes first: what was added or corrected for it matches by now.
         counts = Counter(
-            "same" if item.matched else decided.get((item.head, item.field, item.text), "open") for item in mine
+            decided.get((item.head, item.field, item.text), "same" if item.matched else "open") for item in mine
         )
         cells = [str(len(mine)), str(counts["same"]), *(str(counts[name]) for name in names), str(counts["open"])]
         lines.append(f"| {field} | " + " | ".join(cells) + " |")

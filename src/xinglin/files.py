@@ -215,31 +215,18 @@ def _malformed(error: ValidationError, noun: str, where: str) -> DataError:
 
 
 def stream_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(number, line) of a text file in bounded memory; UTF-8 (with or without a mark) or GB18030, decided by content.
+    """(number, line) of a UTF-8 text file, with or without a mark, in bounded memory; another line is a DataError.
 
-    A line that fits neither encoding, or the other one than those before it, is a DataError with its number.
+    For files that xinglin wrote: a line alone cannot tell UTF-8 from GB18030 (头痛 in GB18030 is well-formed UTF-8).
     """
-    encoding = ""
     with _readable(path), path.open("rb") as file:
         for number, data in enumerate(file, 1):
             raw = data.removeprefix(codecs.BOM_UTF8) if number == 1 else data
-            if raw.isascii():
-                line = raw.decode("ascii")
-            else:
-                line, encoding = _decoded(raw, encoding, f"{path}:{number}")
-            yield number, line.rstrip("\r\n")
-
-
-def _decoded(raw: bytes, encoding: str, where: str) -> tuple[str, str]:
-    """A line and its encoding: that of the lines before it, where there were any."""
-    for name in [encoding] if encoding else ["utf-8", "gb18030"]:
-        with contextlib.suppress(UnicodeDecodeError):
-            return raw.decode(name), name
-    raise DataError(
-        f"this line is not {encoding}, as the lines before it are" if encoding else "neither UTF-8 nor GB18030",
-        where=where,
-        fix="convert the file to UTF-8: iconv -f <encoding> -t UTF-8",
-    )
+            try:
+                yield number, raw.decode("utf-8").rstrip("\r\n")
+            except UnicodeDecodeError:
+                fix = "records are UTF-8; read files of other origin with `xinglin data import`"
+                raise DataError("this line is not UTF-8", where=f"{path}:{number}", fix=fix) from None
 
 
 def write_records(path: Path, records: Iterable[object]) -> int:

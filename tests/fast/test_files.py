@@ -14,7 +14,7 @@ import pytest
 
 from xinglin import files
 from xinglin.errors import DataError
-from xinglin.types import Verdict
+from xinglin.types import Message, Verdict
 
 CHINESE = "甲状腺功能亢进，多食易饥。\n腹痛，2023年。\n"
 
@@ -253,3 +253,26 @@ def test_the_digest_of_a_folder_leaves_out_logs_manifest_and_hidden_files(tmp_pa
         files.write_text(tmp_path / name, name)
     assert list(files.digest_folder(tmp_path)) == ["a.txt", "model/b.txt", "model/logs/c"]
     assert files.digest_folder(tmp_path)["a.txt"] == hashlib.sha256(b"a.txt").hexdigest()
+
+
+def test_lines_are_streamed_without_their_ends_and_mark(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("头痛\r\n发热\n\nend".encode("utf-8-sig"))
+    assert list(files.stream_lines(path)) == [(1, "头痛"), (2, "发热"), (3, ""), (4, "end")]
+
+
+def test_a_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("头痛\n".encode() + "发热\n".encode("gb18030"))
+    with pytest.raises(DataError, match="this line is not UTF-8") as caught:
+        list(files.stream_lines(path))
+    assert caught.value.where == f"{path}:2"
+
+
+def test_records_are_streamed_as_they_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    files.write_records(path, [Message("user", "头痛"), Message("assistant", "休息")])
+    assert list(files.stream_records(path, Message)) == files.read_records(path, Message)
+    path.write_text('{"role": "user"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match="not a Message: content"):
+        list(files.stream_records(path, Message))

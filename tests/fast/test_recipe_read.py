@@ -90,7 +90,7 @@ def test_every_step_can_be_named_and_has_a_version() -> None:
         ("seed: 7", "sede: 7", 3, "unknown key 'sede'", "did you mean 'seed'? allowed: name, base, seed"),
         ("serve: {model: sft", "serve: {modle: sft", 17, "unknown key 'serve.modle'", "did you mean 'model'?"),
         ("do: statements", "do: statement", 6, "step 'books' has an unknown `do`: 'statement'", "mean 'statements'?"),
-        ("do: statements, ", "", 6, "step 'books' has no `do`", "allowed: base, knowledge, select"),
+        ("do: statements, ", "", 6, "step 'books' has no `do`", "allowed: base, knowledge, import"),
         ("    do: templates\n", "", 7, "step 'qa' has no `do`", "allowed: base, knowledge"),
         ("model: pt, ", "", 13, "the key 'steps.sft.model' is missing", "keys here: epochs, batch"),
         ("name: example\n", "", 1, "the key 'name' is missing", "keys here: name, base"),

@@ -68,7 +68,7 @@ class Plan:
 def plan(recipe: schema.Recipe, *, root: Path, runs: Path) -> Plan:
     """Plan a recipe: relative paths lie below `root`, results below `runs`/<recipe>/."""
     steps: dict[str, schema.Step] = {}
-    text = [name for name, step in recipe.steps.items() if "text" in step.makes]
+    text = [name for name, nouns in schema.made(recipe).items() if "text" in nouns]
     for name, step in recipe.steps.items():
         steps[name] = step
     ordered = _with_base(recipe, steps, text)
@@ -133,6 +133,9 @@ def _sources(step: schema.Step, root: Path) -> dict[str, str]:
             found[source] = _digest(path, source)
     elif isinstance(step, schema.Evaluate) and step.indications:
         found[step.indications] = _digest(root / step.indications, step.indications)
+    elif isinstance(step, schema.Import | schema.Decontaminate):
+        paths = step.input if isinstance(step, schema.Import) else step.against
+        found |= {path: _digest(root / path, path) for path in paths}
     elif isinstance(step, schema.Base) and step.model != "tiny":
         folder = next((one for one in (root / step.model, Path(step.model)) if one.is_dir()), None)
         if folder:

@@ -25,7 +25,9 @@ RESERVED = ("base", "assistant")
 
 def _step_classes() -> dict[str, type[schema.Step]]:
     classes = (
-        schema.Base, schema.KnowledgeStep, schema.Select, schema.Statements, schema.Templates, schema.PairsStep,
+        schema.Base, schema.KnowledgeStep, schema.Import, schema.Clean, schema.Deidentify, schema.Dedup,
+        schema.Decontaminate, schema.Split, schema.Mix, schema.Noise, schema.Select,
+        schema.Statements, schema.Templates, schema.PairsStep,
         schema.Pretrain, schema.Sft, schema.Reward, schema.Reject, schema.Dpo, schema.Evaluate,
     )  # fmt: skip
     return {one.model_fields["do"].annotation.__args__[0]: one for one in classes}  # type: ignore[union-attr]
@@ -200,7 +202,12 @@ def _check_references(recipe: schema.Recipe, places: Places) -> None:
             where = _where(places, "steps", name)
             raise RecipeError(f"no step may be called {name!r}", where=where, fix="rename the step")
         _check_step(step, ("steps", name), earlier, places)
-        earlier[name] = step.makes
+        made = schema.nouns(step, earlier)
+        if not made:
+            reads = ", ".join(f"{one} ({', '.join(earlier[one])})" for one in getattr(step, "inputs", ()))
+            where = _where(places, "steps", name, "inputs")
+            raise RecipeError(f"the inputs of {name!r} have no noun in common", where=where, fix=f"inputs: {reads}")
+        earlier[name] = made
     if recipe.serve:
         _check_step(recipe.serve, ("serve",), earlier, places)
 
@@ -208,13 +215,14 @@ def _check_references(recipe: schema.Recipe, places: Places) -> None:
 def _check_step(step: Any, place: tuple[str, ...], earlier: dict[str, tuple[str, ...]], places: Places) -> None:
     for field, noun, target in schema.references(step):
         where = _where(places, *place, field)
-        makers = [name for name, nouns in earlier.items() if noun in nouns]
+        fits = schema.RECORDS if noun == "records" else (noun,)
+        makers = [name for name, nouns in earlier.items() if not set(nouns).isdisjoint(fits)]
         choices = f"steps above that make {noun}: {', '.join(makers) or 'none'}"
         key = ".".join((*place, field))
         if target not in earlier:
             near = difflib.get_close_matches(target, makers, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise RecipeError(f"{key}: there is no step {target!r} above", where=where, fix=hint + choices)
-        if noun not in earlier[target]:
+        if target not in makers:
             made = " and ".join(earlier[target])
             raise RecipeError(f"{key} needs {noun}, but {target!r} makes {made}", where=where, fix=choices)

@@ -6,55 +6,44 @@ before anything runs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
+from xinglin.recipe.curation import (
+    Clean,
+    Curation,
+    Decontaminate,
+    Dedup,
+    Deidentify,
+    Import,
+    Mix,
+    Noise,
+    Split,
+)  # fmt: skip
+from xinglin.recipe.fields import (
+    RECORDS,
+    Closed,
+    Count,
+    Epochs,
+    Facts,
+    Needs,
+    Number,
+    Passages,
+    Policy,
+    Preferences,
+    Questions,
+    Rate,
+    Rewarder,
+    Samples,
+    Share,
+    Step,
+    StepName,
+    Whole,
+)  # fmt: skip
 
-class Needs:
-    """Marks a field as a reference to a step that makes this noun."""
-
-    def __init__(self, noun: str) -> None:
-        self.noun = noun
-
-
-Facts = Annotated[str, Needs("facts")]
-Passages = Annotated[str, Needs("passages")]
-Samples = Annotated[str, Needs("samples")]
-Preferences = Annotated[str, Needs("preferences")]
-Questions = Annotated[str, Needs("questions")]
-Policy = Annotated[str, Needs("model")]
-Rewarder = Annotated[str, Needs("reward model")]
-
-
-def _no_truth(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} is no number")  # noqa: TRY004 - the protocol of pydantic
-    return value
-
-
-# Python counts True as 1, so `epochs: yes` would pass.
-Whole = Annotated[int, BeforeValidator(_no_truth)]
-Number = Annotated[float, BeforeValidator(_no_truth)]
-Share = Annotated[Number, Field(gt=0, lt=1)]
-Count = Annotated[Whole, Field(ge=1)]
-Rate = Annotated[Number, Field(gt=0, le=1)]
-Epochs = Annotated[Number, Field(gt=0, le=1000)]
-
-
-StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
-
-
-class Closed(BaseModel):
-    """A mapping with a closed set of keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Step(Closed):
-    """What every step has in common: a closed set of knobs, and the nouns it makes."""
-
-    makes: ClassVar[tuple[str, ...]] = ()
+Task = Literal["recall", "choice", "indications"]
 
 
 class Base(Step):
@@ -62,7 +51,7 @@ class Base(Step):
 
     do: Literal["base"] = "base"
     model: str
-    text: list[Annotated[str, Needs("text")]] = []
+    text: list[Annotated[str, Needs("text")]] = Field(default_factory=list)
     hidden: Annotated[Whole, Field(ge=32, le=1024, multiple_of=16)] = 192
     layers: Annotated[Whole, Field(ge=1, le=32)] = 4
     pieces: Annotated[Whole, Field(ge=300, le=64_000)] = 4096
@@ -83,7 +72,7 @@ class Select(Step):
 
     do: Literal["select"]
     facts: Facts
-    relations: list[str] = []
+    relations: list[str] = Field(default_factory=list)
     topics: Count = 500
     longest: Count = 40
     makes: ClassVar[tuple[str, ...]] = ("facts",)
@@ -207,7 +196,7 @@ class Evaluate(Step):
     do: Literal["evaluate"]
     models: Annotated[list[Policy], Field(min_length=1)]
     questions: Questions
-    tasks: Annotated[list[Literal["recall", "choice", "indications"]], Field(min_length=1)] = ["recall", "choice"]
+    tasks: list[Task] = Field(default_factory=lambda: list[Task](("recall", "choice")), min_length=1)
     against: Policy | None = None
     knowledge: Facts | None = None
     indications: str = ""
@@ -229,6 +218,14 @@ class Evaluate(Step):
 AnyStep = Annotated[
     Base
     | KnowledgeStep
+    | Import
+    | Clean
+    | Deidentify
+    | Dedup
+    | Decontaminate
+    | Split
+    | Mix
+    | Noise
     | Select
     | Statements
     | Templates
@@ -248,7 +245,7 @@ class Serve(Closed):
 
     model: Policy
     knowledge: Facts
-    ask: list[str] = []
+    ask: list[str] = Field(default_factory=list)
 
 
 class Recipe(Closed):
@@ -259,6 +256,26 @@ class Recipe(Closed):
     seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 7
     steps: Annotated[dict[StepName, AnyStep], Field(min_length=1)]
     serve: Serve | None = None
+
+
+def nouns(step: Step, earlier: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The nouns a step makes; a step that curates records makes what all its inputs, steps before it, make."""
+    if isinstance(step, Import):
+        made = step.noun
+    elif isinstance(step, Curation):
+        inputs = [set(earlier.get(name, ())) for name in step.inputs]
+        made = next((noun for noun in RECORDS if all(noun in one for one in inputs)), "")
+    else:
+        return step.makes
+    return tuple(noun for noun in (made, "text" if made in ("samples", "passages") else "") if noun)
+
+
+def made(recipe: Recipe) -> dict[str, tuple[str, ...]]:
+    """The nouns that every step of a recipe makes."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, step in recipe.steps.items():
+        found[name] = nouns(step, found)
+    return found
 
 
 def references(step: BaseModel) -> list[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from xinglin import files
 from xinglin.errors import DataError
-from xinglin.recipe import schema
+from xinglin.recipe import curate, schema
 from xinglin.recipe.context import CHOICE, FACTS, HELDOUT, PAIRS, PASSAGES, RECALL, SAMPLES, Context, Numbers, spread
 from xinglin.types import Fact, Passage, Preference, Sample
 
@@ -248,6 +248,14 @@ def evaluate(step: schema.Evaluate, at: Context) -> Numbers:
 
 STEPS: dict[type[schema.Step], Callable[[Any, Context], Numbers]] = {
     schema.KnowledgeStep: knowledge,
+    schema.Import: curate.import_,
+    schema.Clean: curate.clean,
+    schema.Deidentify: curate.deidentify,
+    schema.Dedup: curate.dedup,
+    schema.Decontaminate: curate.decontaminate,
+    schema.Split: curate.split,
+    schema.Mix: curate.mix,
+    schema.Noise: curate.noise,
     schema.Select: select,
     schema.Statements: statements,
     schema.Templates: templates,

@@ -23,6 +23,14 @@ class Version:
 
 VERSIONS: dict[type[schema.Step], Version] = {
     schema.KnowledgeStep: Version(1, 1),
+    schema.Import: Version(1, 5),
+    schema.Clean: Version(1, 5),
+    schema.Deidentify: Version(1, 10),
+    schema.Dedup: Version(1, 5),
+    schema.Decontaminate: Version(1, 5),
+    schema.Split: Version(1, 2),
+    schema.Mix: Version(1, 2),
+    schema.Noise: Version(1, 2),
     schema.Select: Version(1, 1),
     schema.Statements: Version(1, 1),
     schema.Templates: Version(1, 1),

@@ -1,0 +1,123 @@
+"""Steps for data in a recipe: records of any noun in, the same noun out, and a gate against contamination."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from xinglin import api, files
+from xinglin.errors import GateError, RecipeError
+from xinglin.recipe.manifest import read_manifest
+from xinglin.recipe.plan import Plan
+from xinglin.recipe.run import Silent, run
+from xinglin.types import Passage, Preference, Sample
+
+ROWS = [
+    {"instruction": "最近三天头痛并且恶心怎么办", "input": "", "output": "注意休息，必要时到医院检查。"},
+    {"instruction": "最近三天头痛，并且恶心，怎么办", "input": "", "output": "注意休息，必要时到医院检查。"},
+    {"instruction": "皮疹瘙痒半个月需要看什么科", "input": "", "output": "可以看皮肤科，我的电话是13800138000。"},
+    {"instruction": "孩子发热三十九度要不要去医院", "input": "", "output": "建议尽快就医，多喝水。"},
+    {"instruction": "失眠两个月白天没有精神怎么调理", "input": "", "output": "规律作息，少喝咖啡。"},
+]
+EXAM = [{"question": "孩子发热三十九度要不要去医院", "options": "(A) 要\n(B) 不要", "answer": "(A)", "source": "own"}]
+RECIPE = """\
+name: curated
+steps:
+  raw:   {do: import, input: [rows.json], licence: CC-BY-4.0}
+  once:  {do: dedup, inputs: [raw]}
+  clear: {do: decontaminate, inputs: [once], against: [exam.json], remove: true}
+"""
+
+
+def plan(root: Path, recipe: str = RECIPE) -> Plan:
+    files.write_json(root / "rows.json", ROWS)
+    files.write_json(root / "exam.json", EXAM)
+    files.write_text(root / "r.yaml", recipe)
+    return api.plan(root / "r.yaml", runs=root / "runs")
+
+
+def made(root: Path, recipe: str = RECIPE) -> Plan:
+    plotted = plan(root, recipe)
+    run(plotted, watcher=Silent())
+    return plotted
+
+
+def numbers(plotted: Plan, step: str) -> dict[str, object]:
+    manifest = read_manifest(plotted.folder(step))
+    assert manifest is not None
+    return manifest.numbers
+
+
+def test_records_are_imported_deduplicated_and_decontaminated(tmp_path: Path) -> None:
+    plotted = made(tmp_path)
+    samples = files.read_records(plotted.folder("clear") / "samples.jsonl", Sample)
+    assert [sample.messages[0].content for sample in samples] == [ROWS[at]["instruction"] for at in (0, 2, 4)]
+    assert {sample.origin.licence for sample in samples} == {"CC-BY-4.0"}
+    assert numbers(plotted, "raw")["kept"] == 5
+    assert (numbers(plotted, "once")["read"], numbers(plotted, "once")["kept"]) == (5, 4)
+    assert numbers(plotted, "clear")["contaminated exam"] == 1
+    assert (plotted.folder("once") / "removed.samples.jsonl").is_file()
+
+
+def test_a_hit_fails_the_build_unless_it_is_waived_by_name(tmp_path: Path) -> None:
+    with pytest.raises(GateError, match="1 evaluation item") as caught:
+        made(tmp_path, RECIPE.replace(", remove: true", ""))
+    assert "exam" in caught.value.where
+    plotted = made(tmp_path, RECIPE.replace("remove: true", "waive: [exam]"))
+    assert numbers(plotted, "clear")["waived exam"] == 1
+    assert numbers(plotted, "clear")["kept"] == 4
+
+
+def test_a_changed_source_file_runs_the_import_again(tmp_path: Path) -> None:
+    made(tmp_path)
+    assert all(step.done for step in plan(tmp_path).steps)
+    files.write_json(tmp_path / "rows.json", ROWS[:3])
+    again = api.plan(tmp_path / "r.yaml", runs=tmp_path / "runs")
+    assert [step.name for step in again.steps if step.done] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("inputs: [raw]", "inputs: [row]", "there is no step 'row' above"),
+        ("inputs: [raw]", "inputs: []", "once.inputs"),
+        ("licence: CC-BY-4.0", "noun: facts", "raw.noun: 'facts' is not known"),
+        ("licence: CC-BY-4.0", "noun: questions", "rows become Sample records, and noun is questions"),
+        ("do: dedup", "do: dedupe", "unknown `do`: 'dedupe'"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, before: str, after: str, problem: str) -> None:
+    with pytest.raises((RecipeError, Exception), match=problem):
+        made(tmp_path, RECIPE.replace(before, after, 1))
+
+
+def test_inputs_without_a_noun_in_common_are_refused(tmp_path: Path) -> None:
+    recipe = RECIPE.replace("  once:", "  text:  {do: import, input: [a.txt], noun: passages}\n  once:")
+    with pytest.raises(RecipeError, match="no noun in common"):
+        plan(tmp_path, recipe.replace("inputs: [raw]", "inputs: [raw, text]"))
+
+
+def lines(rows: list[dict[str, str]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def test_passages_and_preferences_pass_too(tmp_path: Path) -> None:
+    texts = [{"text": f"第{at}段，讲的是头痛的常见原因和处理。"} for at in range(9)]
+    pair = {"response_chosen": "好答", "response_rejected": "坏答"}
+    files.write_text(tmp_path / "a.jsonl", lines(texts))
+    files.write_text(tmp_path / "p.jsonl", lines([{"question": f"第{at}个问题怎么办", **pair} for at in range(40)]))
+    plotted = made(
+        tmp_path,
+        "name: two\nsteps:\n"
+        "  text: {do: import, input: [a.jsonl], noun: passages}\n"
+        "  some: {do: dedup, inputs: [text], threshold: 1}\n"
+        "  pref: {do: import, input: [p.jsonl], noun: preferences}\n"
+        "  kept: {do: dedup, inputs: [pref], threshold: 1}\n",
+    )
+    assert len(files.read_records(plotted.folder("some") / "passages.jsonl", Passage)) == 9
+    train = files.read_records(plotted.folder("kept") / "preferences.jsonl", Preference)
+    held = files.read_records(plotted.folder("kept") / "heldout.jsonl", Preference)
+    assert len(train) + len(held) == 40
+    assert held
