@@ -95,6 +95,7 @@ def test_units_in_chinese_take_no_blank_and_rates_are_not_per_dose() -> None:
             "write `- {人群",
         ),
         ("[示例病, 示例综合征]", "[示例病, 示例综合征", 8, "malformed YAML", "check indentation"),
+        ("\n  适应症: 示例病\n", "\n", 11, "康平片: no field beside its name", "say something of it"),
     ],
 )
 def test_a_mistake_names_line_entry_field_and_fix(

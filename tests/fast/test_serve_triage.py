@@ -152,3 +152,32 @@ def test_malformed_yaml_names_its_line(tmp_path: Path) -> None:
 
 def test_long_hostile_input_is_quick() -> None:
     assert triage("没" * 100_000).tier == "none"
+
+
+@pytest.mark.parametrize(
+    ("question", "tier"),
+    [
+        ("农药喝了怎么办", "emergency"),
+        ("孩子把洁厕灵喝了", "emergency"),
+        ("川乌泡酒喝了一杯现在舌头发麻", "emergency"),
+        ("附子中毒怎么办", "emergency"),
+        ("左胳膊麻说不出话", "emergency"),
+        ("眼睛溅到硫酸了", "emergency"),
+        ("强碱进眼睛怎么办", "emergency"),
+        ("有人触电了", "emergency"),
+        ("手指切断了", "emergency"),
+        ("怀孕8个月流血不止", "emergency"),
+        ("血压180/120头痛怎么办", "emergency"),
+        ("吃了头孢喝了酒现在胸闷脸红", "emergency"),
+        ("my baby is not breathing", "emergency"),
+        ("I took 30 tablets of paracetamol", "emergency"),
+        ("I want to die", "crisis"),
+        ("附子的功效是什么", "none"),
+        ("头孢能喝酒吗", "none"),
+        ("高血压180/120算几级", "none"),
+        ("农药残留怎么洗", "none"),
+        ("触电的急救步骤", "none"),
+    ],
+)
+def test_what_a_fresh_eye_found_missing_is_caught_and_its_harmless_twin_is_not(question: str, tier: str) -> None:
+    assert triage(question).tier == tier

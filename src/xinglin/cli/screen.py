@@ -101,7 +101,7 @@ class Progress:
     def finished(self, step: Planned, manifest: Manifest) -> None:
         self.close()
         shown = " ".join(
-            f"{name}={value:.4g}"
+            f"{name}={_number(value)}"
             for name, value in list(manifest.numbers.items())[:6]
             if isinstance(value, int | float)
         )

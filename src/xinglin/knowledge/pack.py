@@ -105,6 +105,9 @@ def _entry(node: yaml.Node, shape: _Shape, path: Path, tally: Tally) -> str:
         raise DataError(f"{entry}: no {shape.name}", where=place(path, node), fix=f"start with `- {shape.name}: …`")
     head = scalar(fields[shape.name], path=path, what=f"{entry}, field {shape.name}")
     item = f"{path.parent.name}/{path.name}:{node.start_mark.line + 1}"
+    if not fields.keys() & set(shape.relations):
+        fix = f"say something of it: {' '.join(shape.relations)}"
+        raise DataError(f"{head}: no field beside its name", where=place(path, node), fix=fix)
     tally.count("rows")
     for relation in shape.relations:
         if relation not in fields:

@@ -254,6 +254,7 @@ class Assistant:
                 answer.draft.notice(f"{NOT_IN_KNOWLEDGE_BASE}{head}的禁忌、注意事项和相互作用，请咨询医师或药师。")
             if not medicines:
                 answer.draft.notice(f"关于{head}能否这样做，知识库中没有直接的资料；请咨询医师。")
+                self._say_facts(answer, self.knowledge.lookup(head, "安全提醒"))
             for relation in wanted:
                 if relation in held and not (need.group and relation in _CHOICE):
                     self._say_facts(answer, self.knowledge.lookup(head, relation))
