@@ -108,6 +108,8 @@ def _command(arguments: Sequence[str], folder: str, log: str, fault: Fault, env:
         resource.setrlimit(resource.RLIMIT_FSIZE, (fault.bytes, resource.RLIM_INFINITY))
     if fault.change:
         _kill_at(fault.change, fault.folder)
+    # A shell that starts the tests in the background has them ignore it, and so would their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["xinglin", *arguments]
     from xinglin.cli import main
 

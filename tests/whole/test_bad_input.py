@@ -259,16 +259,12 @@ def test_ctrl_c_ends_with_code_130_and_says_how_to_go_on(here: Path) -> None:
     command = start("run", "small.yaml", folder=here)
     while not made.folder("sft").exists() and command.process.is_alive():
         time.sleep(0.05)
-    # An interrupt that lands in a callback of the interpreter is lost, as it is for a user: press again.
-    while command.process.is_alive():
-        command.send(signal.SIGINT)
-        command.process.join(0.3)
+    command.send(signal.SIGINT)
     ended = command.end()
     assert ended.code == 130, ended.err
     assert "Interrupted; run the same command again to resume." in ended.err
     assert "Traceback" not in ended.err
-    assert {"pt", "sft"} & outputs(made).keys()
-    assert "tables" not in outputs(made)
+    assert list(outputs(made))[-1] == "pt"
     whole(here)
 
 
