@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import xinglin
-from xinglin.cli import data, knowledge
+from xinglin.cli import data, interrupt, knowledge
 from xinglin.errors import FULL_DISK, EngineError, GateError, MedError, RecipeError, full_disk
 
 app = typer.Typer(
@@ -246,6 +246,7 @@ def main() -> None:
     # Threads that wait in a loop for each other starve on a busy machine: with six processes on two cores the same
     # training steps took more than four times as long. Must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    interrupt.listen()
     try:
         invoke(sys.argv[1:])
         sys.stdout.flush()

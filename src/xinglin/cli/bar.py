@@ -6,6 +6,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from xinglin.cli import interrupt
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -40,6 +42,7 @@ class Bar:
 
     def moved(self, done: int, total: int | None = None) -> None:
         """Show that `done` of `total` records are through."""
+        interrupt.check()
         if self.progress is not None and self.task is not None:
             rate = done / max(time.monotonic() - self.clock, 1e-6)
             self.progress.update(self.task, completed=done, total=total, rate=f"{rate:,.0f}/s")

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from xinglin.cli import interrupt
 from xinglin.recipe.manifest import Fault, Manifest
 from xinglin.recipe.plan import Plan, Planned
 from xinglin.recipe.show import Finished, Trace
@@ -74,6 +75,7 @@ class Progress:
         err.print(f"  [green]✓[/green] {step.name:<12} 已完成 done  [dim]{step.digest[:12]}[/dim]")
 
     def started(self, step: Planned) -> None:
+        interrupt.check()
         self.clock = time.monotonic()
         if not err.is_terminal:
             err.print(f"  … {step.name}")
@@ -93,6 +95,7 @@ class Progress:
         self.bar.start()
 
     def moved(self, done: int, total: int, numbers: dict[str, float]) -> None:
+        interrupt.check()
         if self.bar is not None:
             shown = " ".join(f"{name} {value:.4g}" for name, value in numbers.items() if name not in ("step", "rate"))
             rate = done / max(time.monotonic() - self.clock, 1e-6)
