@@ -121,3 +121,28 @@ def test_passages_and_preferences_pass_too(tmp_path: Path) -> None:
     held = files.read_records(plotted.folder("kept") / "heldout.jsonl", Preference)
     assert len(train) + len(held) == 40
     assert held
+
+
+def test_every_verb_is_a_step(tmp_path: Path) -> None:
+    plotted = made(
+        tmp_path,
+        "name: all\nsteps:\n"
+        "  raw:   {do: import, input: [rows.json]}\n"
+        "  clean: {do: clean, inputs: [raw]}\n"
+        "  mask:  {do: deidentify, inputs: [clean]}\n"
+        "  train: {do: split, inputs: [mask], part: train, test: 0.4}\n"
+        "  test:  {do: split, inputs: [mask], part: test, test: 0.4}\n"
+        "  mixed: {do: mix, inputs: [train, test], weights: [1, 1]}\n"
+        "  noisy: {do: noise, inputs: [mask], level: 3, share: 1}\n",
+    )
+    masked = (plotted.folder("mask") / "samples.jsonl").read_text(encoding="utf-8")
+    assert "13800138000" not in masked
+    kept = numbers(plotted, "clean")["kept"]
+    assert isinstance(kept, int)
+    parts = [files.read_records(plotted.folder(name) / "samples.jsonl", Sample) for name in ("train", "test")]
+    assert sum(map(len, parts)) == kept
+    assert {sample.id for sample in parts[0]}.isdisjoint(sample.id for sample in parts[1])
+    assert numbers(plotted, "noisy")["copies"] == kept
+    noisy = files.read_records(plotted.folder("noisy") / "samples.jsonl", Sample)
+    assert sum("noise:mixed:3" in sample.tags for sample in noisy) == kept
+    assert numbers(plotted, "mixed")["kept"]
