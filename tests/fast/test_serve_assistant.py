@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from xinglin.chat.scripted import Scripted
+from xinglin.knowledge.sources import import_source
 from xinglin.knowledge.store import Knowledge
 from xinglin.serve.assistant import Assistant
 from xinglin.text import NOT_IN_KNOWLEDGE_BASE
@@ -322,3 +324,10 @@ def test_a_long_question_is_cut_with_a_notice_and_the_model_gets_a_short_one() -
 
 def test_an_empty_conversation_is_no_crash() -> None:
     assert _assistant().answer([[]], Sampling())[0].text
+
+
+def test_a_lay_word_is_never_answered_without_its_warning() -> None:
+    assistant = Assistant(Knowledge(import_source("pack:starter", root=Path()).facts), model=None)
+    for question in ("感冒药有哪些", "感冒药是什么意思", "头孢能喝酒吗", "吃了头孢能喝酒吗", "消炎药"):
+        text = assistant.answer([[Message("user", question)]], Sampling())[0].text
+        assert text.count("安全提醒：") == 1, question

@@ -277,6 +277,9 @@ class Assistant:
             for head in others if holders else ():
                 if is_medicine(self.knowledge, head) in kinds:
                     answer.draft.notice(f"{NOT_IN_KNOWLEDGE_BASE}{head}的{relation}。")
+        for head in need.heads:  # a lay word is never answered without its warning
+            warnings = self.knowledge.lookup(head, "安全提醒")
+            self._say_facts(answer, [fact for fact in warnings if fact.id not in answer.quoted])
         missing = [relation for relation in relations if not self._held(need, relation)]
         if missing:
             self._say_missing(answer, need.heads, missing)
@@ -296,8 +299,6 @@ class Assistant:
     def _say_missing(self, answer: _Answer, heads: Sequence[str], missing: Sequence[str]) -> None:
         for head in heads:
             answer.draft.notice(f"{NOT_IN_KNOWLEDGE_BASE}{head}的{'、'.join(missing)}。")
-            warnings = [fact for fact in self.knowledge.lookup(head, "安全提醒") if fact.id not in answer.quoted]
-            self._say_facts(answer, warnings)
             relations = "、".join(self.knowledge.relations(head))
             if relations:
                 answer.draft.notice(f"关于{head}，知识库中有：{relations}。")
