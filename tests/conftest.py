@@ -165,5 +165,5 @@ def taught(tiny_folder: Path, samples: list[Sample], tmp_path_factory: pytest.Te
     from xinglin.train.sft import sft
 
     folder = tmp_path_factory.mktemp("taught")
-    sft(tiny_folder, samples[:12], folder, schedule=Schedule(epochs=60, batch=2, rate=6e-3, seed=4), length=128)
+    sft(tiny_folder, samples[:12], folder, schedule=Schedule(epochs=60, batch=2, rate=6e-3, seed=4, length=128))
     return folder

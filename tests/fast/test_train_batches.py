@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,20 +19,23 @@ from transformers import (
     AutoModelForSequenceClassification,
     CohereConfig,
     Gemma2Config,
+    Glm4Config,
+    GptOssConfig,
     GraniteConfig,
     LlamaConfig,
     MistralConfig,
     PretrainedConfig,
     PreTrainedModel,
+    Qwen2Config,
     Qwen3Config,
 )
 
-from xinglin.errors import DataError
+from xinglin.errors import DataError, ModelError
+from xinglin.model.attention import NAME, check, packed
 from xinglin.model.render import Encoded
 from xinglin.model.score import rewards_at, target_logits
-from xinglin.train.batches import IGNORED, Row, Rows, collate, pack
-from xinglin.train.likelihood import next_token_loss
-from xinglin.train.pairs import segments
+from xinglin.train.batches import IGNORED, Row, Rows, collate, pack, segment_ids, targets
+from xinglin.train.likelihood import count_targets, next_token_loss
 
 CHECK = settings(max_examples=60, deadline=None)
 VOCABULARY = 160
@@ -46,15 +50,18 @@ SHAPE: dict[str, Any] = {
     "max_position_embeddings": 128,
     "pad_token_id": PAD,
 }
-PACKED = {
+SHAPE_WINDOW = 8
+EVERY = {
     "qwen3": Qwen3Config(**SHAPE, head_dim=8, tie_word_embeddings=True),
+    "qwen2": Qwen2Config(**SHAPE),
     "llama": LlamaConfig(**SHAPE),
-    "mistral": MistralConfig(**SHAPE, sliding_window=8),
-}
-# Architectures that change their logits after the output layer.
-RULED = {
+    "mistral": MistralConfig(**SHAPE, sliding_window=SHAPE_WINDOW),
+    "glm4": Glm4Config(**SHAPE, head_dim=8),
+    # These change their scores or their logits in ways of their own.
     "granite": GraniteConfig(**SHAPE, logits_scaling=3.0),
-    "gemma2": Gemma2Config(**SHAPE, head_dim=8, final_logit_softcapping=0.7, sliding_window=8),
+    "gemma2": Gemma2Config(
+        **SHAPE, head_dim=8, final_logit_softcapping=0.7, attn_logit_softcapping=2.0, sliding_window=SHAPE_WINDOW
+    ),
     "cohere": CohereConfig(**SHAPE, logit_scale=0.25),
 }
 
@@ -73,11 +80,9 @@ def piles(draw: st.DrawFn) -> list[list[Encoded]]:
 
 def samples(row: Row) -> list[Encoded]:
     """The samples of a row, read back from its ids and positions; labels shift no token."""
-    starts = [at for at, position in enumerate(row.positions) if position == 0]
-    assert row.ends == (*(start - 1 for start in starts[1:]), len(row.ids) - 1)
+    assert row.ends[-1] == len(row.ids) - 1
     found = []
-    for start, end in zip(starts, row.ends, strict=True):
-        assert row.positions[start : end + 1] == tuple(range(end + 1 - start))
+    for start, end in row.spans():
         assert row.labels[start] == IGNORED
         on = tuple(label != IGNORED for label in row.labels[start : end + 1])
         assert all(
@@ -115,34 +120,35 @@ def test_a_batch_without_a_trainable_sample_is_an_error_that_names_the_length() 
     assert "now 8 tokens" in caught.value.fix
 
 
-def test_padding_is_its_own_segment_and_no_target() -> None:
+def test_the_rows_of_a_batch_lie_behind_each_other_without_padding() -> None:
     rows = pack(
-        [[Encoded((5, 6, 7), (True, True, True))], [Encoded((8, 9, 10, 11), (False, False, True, True))]], length=5
+        [
+            [Encoded((5, 6, 7), (True, True, True), "a")],
+            [Encoded((8, 9, 10, 11), (False, False, True, True), "b")],
+            [Encoded((4, 3), (True, True), "c")],
+        ],
+        length=5,
     )
-    batch = collate(rows.rows, pad=PAD)
-    assert set(batch) == {"input_ids", "position_ids", "labels", "ends"}, "an attention mask would undo the packing"
-    assert batch["input_ids"].tolist() == [[8, 9, 10, 11], [5, 6, 7, PAD]]
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 3], [0, 1, 2, 0]]
-    assert batch["labels"].tolist() == [[IGNORED, IGNORED, 10, 11], [IGNORED, 6, 7, IGNORED]]
-    assert batch["ends"].tolist() == [[0, 3], [1, 2]]
+    assert [row.names for row in rows.rows] == [("b",), ("a", "c")]
+    batch = collate(rows.rows)
+    assert set(batch) == {"input_ids", "position_ids", "labels", "segments", "ends"}, "a mask would undo the packing"
+    assert batch["input_ids"].tolist() == [[8, 9, 10, 11, 5, 6, 7, 4, 3]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1, 2, 0, 1]]
+    assert batch["labels"].tolist() == [[IGNORED, IGNORED, 10, 11, IGNORED, 6, 7, IGNORED, 3]]
+    assert batch["segments"] == (4, 3, 2)
+    assert batch["ends"].tolist() == [3, 6, 8]
 
 
 @CHECK
 @given(groups=piles())
 def test_segments_are_numbered_like_the_samples_of_the_batch(groups: list[list[Encoded]]) -> None:
     rows = pack(groups, length=80)
-    batch = collate(rows.rows, pad=PAD)
-    numbers = segments(batch)
+    batch = collate(rows.rows)
+    numbers = segment_ids(batch)
     assert len(batch["ends"]) == rows.samples
-    before = 0
-    for row, line in zip(rows.rows, numbers.tolist(), strict=True):
-        starts = [0, *(end + 1 for end in row.ends)]
-        wanted = [before + at for at in range(len(row.ends)) for _ in range(starts[at], starts[at + 1])]
-        assert line[: len(wanted)] == wanted
-        assert set(line[len(wanted) :]) <= {before + len(row.ends)}
-        before += len(row.ends)
-    for at, (row, end) in enumerate(batch["ends"].tolist()):
-        assert numbers[row, end] == at
+    assert numbers[batch["ends"]].tolist() == list(range(rows.samples))
+    assert torch.bincount(numbers).tolist() == list(batch["segments"])
+    assert (batch["position_ids"][0] == 0).sum() == rows.samples
 
 
 def build(config: PretrainedConfig, kind: Any = AutoModelForCausalLM) -> PreTrainedModel:
@@ -167,49 +173,91 @@ def mixture(count: int = 22) -> list[Encoded]:
 
 
 @pytest.fixture(scope="module")
-def packed(threads: None) -> Rows:
-    rows = pack([[one] for one in mixture()], length=64)
-    assert len(rows.rows) >= 4
-    assert rows.samples >= 20
-    return rows
+def rows(threads: None) -> Rows:
+    made = pack([[one] for one in mixture()], length=64)
+    assert len(made.rows) >= 4
+    assert made.samples >= 20
+    return made
 
 
 def parts(rows: Rows) -> Iterator[tuple[int, slice, torch.Tensor]]:
     """Row number, place in the row and ids [1, L] of every sample."""
     for number, row in enumerate(rows.rows):
-        start = 0
-        for end in row.ends:
+        for start, end in row.spans():
             yield number, slice(start, end + 1), torch.tensor([row.ids[start : end + 1]])
-            start = end + 1
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("name", EVERY)
 @torch.no_grad()
-def test_a_packed_sample_has_the_logits_it_has_alone(name: str, training: bool, packed: Rows) -> None:
-    model = build(PACKED[name]).train(training)
-    batch = collate(packed.rows, pad=PAD)
+def test_a_packed_sample_has_the_logits_it_has_alone(name: str, training: bool, rows: Rows) -> None:
+    model = build(EVERY[name]).train(training)
+    batch = collate(rows.rows)
     ids, positions = batch["input_ids"], batch["position_ids"]
-    together = model(input_ids=ids, position_ids=positions, use_cache=False).logits
-    control = model(input_ids=ids, use_cache=False).logits
-    worst, worst_control = 0.0, 0.0
-    for row, place, alone in parts(packed):
-        wanted = model(input_ids=alone, use_cache=False).logits[0]
-        worst = max(worst, (together[row, place] - wanted).abs().max().item())
-        worst_control = max(worst_control, (control[row, place] - wanted).abs().max().item())
+    with packed(model):
+        together = (
+            model(input_ids=ids, position_ids=positions, segments=batch["segments"], use_cache=False)
+            .logits[0]
+            .split(batch["segments"])
+        )
+    control = model(input_ids=ids, use_cache=False).logits[0].split(batch["segments"])
+    alone = [model(input_ids=one, use_cache=False).logits[0] for _, _, one in parts(rows)]
+    worst, worst_control = (
+        max((one - wanted).abs().max().item() for one, wanted in zip(found, alone, strict=True))
+        for found in (together, control)
+    )
     assert worst <= 1e-4
     assert worst_control > 0.1, "the control must differ, or the test shows nothing"
-    assert torch.isfinite(together).all(), "a padding token without context"
 
 
-@pytest.mark.parametrize("name", PACKED)
-def test_packed_rows_have_the_loss_and_the_gradients_of_the_padded_batch(name: str, packed: Rows) -> None:
-    model = build(PACKED[name]).train()
-    loss, _ = next_token_loss(model, collate(packed.rows, pad=PAD))
-    loss.backward()
+def test_the_window_of_mistral_matters_here(rows: Rows) -> None:
+    batch = collate(rows.rows)
+    assert max(batch["segments"]) > SHAPE_WINDOW
+    full, windowed = build(LlamaConfig(**SHAPE)), build(EVERY["mistral"])
+    windowed.load_state_dict(full.state_dict())
+    with torch.no_grad(), packed(full), packed(windowed):
+        found = [target_logits(model, batch, targets(batch)) for model in (full, windowed)]
+    assert (found[0] - found[1]).abs().max() > 0.1
+
+
+def test_outside_of_packed_the_model_attends_as_before(rows: Rows) -> None:
+    model = build(EVERY["qwen3"])
+    before = model.config._attn_implementation
+    with packed(model):
+        assert model.config._attn_implementation == NAME
+    assert model.config._attn_implementation == before
+
+
+def test_an_architecture_with_sinks_is_refused() -> None:
+    model: Any = SimpleNamespace(config=GptOssConfig(), _supports_attention_backend=True)
+    with pytest.raises(ModelError, match="packed training is not possible"):
+        check(model)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "llama"])
+def test_activation_checkpointing_has_the_same_gradients(name: str, rows: Rows) -> None:
+    found = []
+    for recompute in (False, True):
+        model = build(EVERY[name]).train()
+        if recompute:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+        with packed(model):
+            next_token_loss(model, collate(rows.rows)).total.backward()
+        found.append([weight.grad for weight in model.parameters() if weight.grad is not None])
+    for plain, again in zip(*found, strict=True):
+        torch.testing.assert_close(plain, again, rtol=1e-5, atol=1e-6 * plain.abs().max().item())
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_packed_rows_have_the_loss_and_the_gradients_of_the_padded_batch(name: str, rows: Rows) -> None:
+    model = build(EVERY[name]).train()
+    batch = collate(rows.rows)
+    with packed(model):
+        loss = next_token_loss(model, batch).total / count_targets(batch)
+        loss.backward()
     ours = {key: weight.grad.clone() for key, weight in model.named_parameters() if weight.grad is not None}
     model.zero_grad()
-    padded = _padded_loss(model, packed)
+    padded = _padded_loss(model, rows)
     padded.backward()
     torch.testing.assert_close(loss, padded, rtol=1e-4, atol=0)
     for key, weight in model.named_parameters():
@@ -234,30 +282,28 @@ def _padded_loss(model: PreTrainedModel, rows: Rows) -> torch.Tensor:
     return functional.cross_entropy(logits[:, :-1].reshape(-1, VOCABULARY), labels[:, 1:].reshape(-1))
 
 
-@pytest.mark.parametrize("name", [*PACKED, *RULED])
 @torch.no_grad()
-def test_logits_at_the_targets_are_those_of_the_whole_model(name: str, packed: Rows) -> None:
-    config = (PACKED | RULED)[name]
-    model = build(config)
-    batch = collate(packed.rows, pad=PAD)
-    targets = batch["labels"] != IGNORED
-    whole = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False).logits
-    wanted = [whole[row, at - 1] for row, at in targets.nonzero().tolist()]
-    found = target_logits(model, batch["input_ids"], batch["position_ids"], targets)
-    torch.testing.assert_close(found, torch.stack(wanted), rtol=1e-5, atol=1e-6)
-    if name in RULED:
-        hidden = model.base_model(input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False)
-        head: Any = model.get_output_embeddings()
-        bare = head(hidden.last_hidden_state[:, :-1][targets[:, 1:]])
-        assert (found - bare).abs().max() > 0.1, "the rule of this architecture must matter here"
+@pytest.mark.parametrize("name", EVERY)
+def test_logits_at_the_targets_are_those_of_the_whole_model(name: str, rows: Rows) -> None:
+    model = build(EVERY[name])
+    batch = collate(rows.rows)
+    wanted = [
+        model(input_ids=ids, use_cache=False).logits[0, at - 1]
+        for number, place, ids in parts(rows)
+        for at, label in enumerate(rows.rows[number].labels[place])
+        if label != IGNORED
+    ]
+    with packed(model):
+        found = target_logits(model, batch, targets(batch))
+    torch.testing.assert_close(found, torch.stack(wanted), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
-def test_the_reward_of_a_packed_sample_is_its_reward_alone(packed: Rows) -> None:
-    config = PACKED["qwen3"].__class__(**SHAPE, head_dim=8, num_labels=1)
+def test_the_reward_of_a_packed_sample_is_its_reward_alone(rows: Rows) -> None:
+    config = EVERY["qwen3"].__class__(**SHAPE, head_dim=8, num_labels=1)
     model = build(config, AutoModelForSequenceClassification)
-    batch = collate(packed.rows, pad=PAD)
-    found = rewards_at(model, batch["input_ids"], batch["position_ids"], batch["ends"])
-    alone = [model(input_ids=ids, use_cache=False).logits[0, 0] for _, _, ids in parts(packed)]
+    with packed(model):
+        found = rewards_at(model, collate(rows.rows))
+    alone = [model(input_ids=ids, use_cache=False).logits[0, 0] for _, _, ids in parts(rows)]
     torch.testing.assert_close(found, torch.stack(alone), rtol=1e-4, atol=1e-5)
     assert found.std() > 0.1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -45,10 +45,11 @@ _MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids of a conversation and, of the same length, whether each token is a training target."""
+    """Token ids of a conversation, and whether each is a training target. `name`: the sample's id."""
 
     ids: tuple[int, ...]
     targets: tuple[bool, ...]
+    name: str = field(default="", compare=False)
 
 
 class Template:

@@ -1,49 +1,41 @@
-"""Likelihoods: logits at target positions only, and the log-likelihood of candidate answers.
+"""Likelihoods and rewards of packed batches, and of candidate answers and conversations.
 
-Shapes: B rows, L row length, N target positions, H hidden size, V vocabulary, S sequences.
+Shapes: T tokens of the packed row, N target positions, V vocabulary, S segments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import torch
 from transformers import PreTrainedModel
 
 from xinglin.errors import DataError
-from xinglin.model.load import pad_id
+from xinglin.model.attention import Batch, lay_out, packed
 from xinglin.model.render import Template
 from xinglin.types import Message
 
-# Configuration members by which an architecture scales or caps its logits after the output layer.
-_LOGIT_RULES = (
-    "final_logit_softcapping",
-    "logits_scaling",
-    "logit_scale",
-    "lm_head_multiplier",
-    "output_multiplier",
-)
+Item = TypeVar("Item")
+_TOKENS = 8192
+"""Tokens of a packed row when scoring: large enough to keep two cores busy, small enough for a 4k vocabulary."""
 
 
-def target_logits(
-    model: PreTrainedModel, input_ids_BL: torch.Tensor, position_ids_BL: torch.Tensor, targets_BL: torch.Tensor
-) -> torch.Tensor:
-    """Logits [N, V] that predict the tokens where `targets_BL` is true, in row-major order.
+def target_logits(model: PreTrainedModel, batch: Batch, targets_T: torch.Tensor) -> torch.Tensor:
+    """Logits [N, V] that predict the tokens of a packed row where `targets_T` is true, in order.
 
     The output layer runs on those positions only: for a 4k vocabulary and half the tokens as targets that is
-    9 % of the step (training.md addendum). Position 0 of a row cannot be a target. No attention mask is
-    passed and the cache is off: transformers then attends within each run of consecutive positions only.
+    9 % of the step (training.md addendum). The first token of a segment cannot be a target. Called within
+    `attention.packed(model)`; everything goes through the model's own `forward`, so wrapped models (DDP, PEFT) work.
     """
-    before_BL = torch.zeros_like(targets_BL)
-    before_BL[:, :-1] = targets_BL[:, 1:]
-    head = model.get_output_embeddings()
-    if head is None or any(getattr(model.config.get_text_config(), rule, None) for rule in _LOGIT_RULES):
-        logits_BLV = model(input_ids=input_ids_BL, position_ids=position_ids_BL, use_cache=False).logits
-        return logits_BLV[before_BL]
-    hidden_BLH = model.base_model(
-        input_ids=input_ids_BL, position_ids=position_ids_BL, use_cache=False
-    ).last_hidden_state
-    return head(hidden_BLH[before_BL])
+    before = targets_T.nonzero().squeeze(1) - 1
+    return model(
+        input_ids=batch["input_ids"],
+        position_ids=batch["position_ids"],
+        segments=batch["segments"],
+        logits_to_keep=before,
+        use_cache=False,
+    ).logits[0]
 
 
 def token_logprobs(logits_NV: torch.Tensor, tokens_N: torch.Tensor) -> torch.Tensor:
@@ -57,77 +49,78 @@ def score_answers(
     template: Template,
     prompts: Sequence[Sequence[Message]],
     answers: Sequence[Sequence[str]],
-    *,
-    batch: int = 32,
 ) -> list[list[float]]:
     """Mean log-likelihood per token of every candidate answer to every prompt (end token not counted)."""
-    pairs: list[tuple[int, list[int], list[int]]] = []
-    for at, (prompt, candidates) in enumerate(zip(prompts, answers, strict=True)):
+    pairs: list[tuple[list[int], list[int]]] = []
+    for prompt, candidates in zip(prompts, answers, strict=True):
         start = template.prompt(prompt)
-        pairs += [(at, start, template.words(text)) for text in candidates]
-    if not all(words for _, _, words in pairs):
+        pairs += [(start, template.words(text)) for text in candidates]
+    if not all(words for _, words in pairs):
         raise DataError("an empty answer has no likelihood", fix="give every candidate answer at least one character")
-    order = sorted(range(len(pairs)), key=lambda index: len(pairs[index][1]) + len(pairs[index][2]))
-    means = [0.0] * len(pairs)
-    for first in range(0, len(order), batch):
-        chosen = order[first : first + batch]
-        for index, mean in zip(chosen, _score([pairs[index][1:] for index in chosen], model, template), strict=True):
-            means[index] = mean
-    scores: list[list[float]] = [[] for _ in prompts]
-    for (at, _, _), mean in zip(pairs, means, strict=True):
-        scores[at].append(mean)
-    return scores
+    means = iter(
+        mean
+        for group in _portions(pairs, [len(start) + len(words) for start, words in pairs])
+        for mean in _score(group, model)
+    )
+    return [[next(means) for _ in candidates] for candidates in answers]
 
 
-def _score(pairs: list[tuple[list[int], list[int]]], model: PreTrainedModel, template: Template) -> list[float]:
-    """Mean log-probability per answer token of (prompt ids, answer ids) pairs, right-padded into one batch."""
-    length = max(len(start) + len(end) for start, end in pairs)
-    pad = pad_id(template.tokenizer)
-    device = model.device
-    ids_BL = torch.full((len(pairs), length), pad, device=device)
-    # Padding has position 0, so each padding token is a segment of its own and no row is without context.
-    positions_BL = torch.zeros_like(ids_BL)
-    targets_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
-    for row, (start, end) in enumerate(pairs):
-        total = len(start) + len(end)
-        ids_BL[row, :total] = torch.tensor([*start, *end], device=device)
-        positions_BL[row, :total] = torch.arange(total, device=device)
-        targets_BL[row, len(start) : total] = True
-    logprobs_N = token_logprobs(target_logits(model, ids_BL, positions_BL, targets_BL), ids_BL[targets_BL])
-    counts = targets_BL.sum(dim=1)
-    rows_N = torch.repeat_interleave(torch.arange(len(pairs), device=device), counts)
-    sums_B = torch.zeros(len(pairs), device=device).index_add_(0, rows_N, logprobs_N)
-    return (sums_B / counts).tolist()
+def _portions(items: Sequence[Item], lengths: Sequence[int]) -> Iterator[list[Item]]:
+    """The items in order, in portions of at most `_TOKENS` tokens or one item."""
+    portion: list[Item] = []
+    total = 0
+    for item, length in zip(items, lengths, strict=True):
+        if portion and total + length > _TOKENS:
+            yield portion
+            portion, total = [], 0
+        portion.append(item)
+        total += length
+    if portion:
+        yield portion
 
 
-def rewards_at(
-    model: PreTrainedModel, input_ids_BL: torch.Tensor, position_ids_BL: torch.Tensor, ends_S2: torch.Tensor
-) -> torch.Tensor:
-    """Rewards [S] of the packed segments: the classification head on each segment's last token."""
-    hidden_BLH = model.base_model(
-        input_ids=input_ids_BL, position_ids=position_ids_BL, use_cache=False
-    ).last_hidden_state
-    return model.score(hidden_BLH[ends_S2[:, 0], ends_S2[:, 1]]).squeeze(-1).float()  # type: ignore[operator]
+def _score(pairs: Sequence[tuple[list[int], list[int]]], model: PreTrainedModel) -> list[float]:
+    """Mean log-probability per answer token of (prompt ids, answer ids) pairs, packed into one row."""
+    batch = lay_out([[*start, *words] for start, words in pairs], device=model.device)
+    targets_T = torch.tensor(
+        [inside for start, words in pairs for inside in [False] * len(start) + [True] * len(words)],
+        device=model.device,
+    )
+    with packed(model):
+        logits_NV = target_logits(model, batch, targets_T)
+    logprobs_N = token_logprobs(logits_NV, batch["input_ids"][0, targets_T])
+    return [part.mean().item() for part in logprobs_N.split([len(words) for _, words in pairs])]
+
+
+def rewards_at(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Rewards [S] of the packed segments: the classification head on each segment's last token.
+
+    Called within `attention.packed(model)`. The model's own `forward` pools one token of a row, so the head's output
+    for all tokens is taken on its way; calling the parts by themselves would not work for a wrapped model (DDP).
+    """
+    head = next(part for name, part in model.named_modules() if name.rpartition(".")[2] == "score")
+    outputs: list[torch.Tensor] = []
+    hook = head.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    try:
+        model(
+            input_ids=batch["input_ids"],
+            position_ids=batch["position_ids"],
+            segments=batch["segments"],
+            use_cache=False,
+        )
+    finally:
+        hook.remove()
+    return outputs[0][0, batch["ends"], 0].float()
 
 
 @torch.inference_mode()
 def score_rewards(
-    model: PreTrainedModel, template: Template, conversations: Sequence[Sequence[Message]], *, batch: int = 64
+    model: PreTrainedModel, template: Template, conversations: Sequence[Sequence[Message]]
 ) -> list[float]:
     """The reward of every finished conversation."""
     encoded = [template.encode(conversation).ids for conversation in conversations]
-    order = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
-    rewards = [0.0] * len(encoded)
-    pad = pad_id(template.tokenizer)
-    for first in range(0, len(order), batch):
-        chosen = order[first : first + batch]
-        length = max(len(encoded[index]) for index in chosen)
-        ids_BL = torch.full((len(chosen), length), pad, device=model.device)
-        positions_BL = torch.zeros_like(ids_BL)
-        for row, index in enumerate(chosen):
-            ids_BL[row, : len(encoded[index])] = torch.tensor(encoded[index], device=model.device)
-            positions_BL[row, : len(encoded[index])] = torch.arange(len(encoded[index]), device=model.device)
-        ends_S2 = torch.tensor([(row, len(encoded[index]) - 1) for row, index in enumerate(chosen)])
-        for index, value in zip(chosen, rewards_at(model, ids_BL, positions_BL, ends_S2).tolist(), strict=True):
-            rewards[index] = value
+    rewards: list[float] = []
+    with packed(model):
+        for portion in _portions(encoded, [len(ids) for ids in encoded]):
+            rewards += rewards_at(model, lay_out(portion, device=model.device)).tolist()
     return rewards

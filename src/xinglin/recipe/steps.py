@@ -6,6 +6,7 @@ A change of a step's results for the same configuration raises its number in `ve
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from xinglin import files
@@ -125,7 +126,7 @@ def _texts(at: Context, step: str) -> list[str]:
 def _schedule(step: schema.Training, at: Context) -> Any:
     from xinglin.train.fit import Schedule
 
-    return Schedule(epochs=step.epochs, batch=step.batch, rate=step.rate, seed=at.seed)
+    return Schedule(epochs=step.epochs, batch=step.batch, rate=step.rate, seed=at.seed, length=step.length)
 
 
 def _curve(at: Context, stage: str) -> None:
@@ -148,7 +149,6 @@ def pretrain(step: schema.Pretrain, at: Context) -> Numbers:
         passages,
         at.folder,
         schedule=_schedule(step, at),
-        length=step.length,
         progress=at.progress,
     )
     _curve(at, at.name)
@@ -160,9 +160,7 @@ def sft(step: schema.Sft, at: Context) -> Numbers:
     from xinglin.train.sft import sft as stage
 
     samples = at.read(step.data, SAMPLES, Sample)
-    rows = stage(
-        at.model(step.model), samples, at.folder, schedule=_schedule(step, at), length=step.length, progress=at.progress
-    )
+    rows = stage(at.model(step.model), samples, at.folder, schedule=_schedule(step, at), progress=at.progress)
     _curve(at, at.name)
     return _row_numbers(rows)
 
@@ -174,9 +172,7 @@ def reward(step: schema.Reward, at: Context) -> Numbers:
     from xinglin.train.reward import reward as stage
 
     train = at.read(step.data, PAIRS, Preference)
-    stage(
-        at.model(step.model), train, at.folder, schedule=_schedule(step, at), length=step.length, progress=at.progress
-    )
+    stage(at.model(step.model), train, at.folder, schedule=_schedule(step, at), progress=at.progress)
     _curve(at, at.name)
     heldout = at.read(step.data, HELDOUT, Preference)
     margins = Rewarder(at.folder / "model").margins(heldout)
@@ -194,9 +190,7 @@ def reject(step: schema.Reject, at: Context) -> Numbers:
     draws = _draws(step, at, spread(prompts, step.most))
     kept = keep_best(draws, keep=step.keep, step=at.name, model=step.model)
     at.write(SAMPLES, kept)
-    rows = stage(
-        at.model(step.model), kept, at.folder, schedule=_schedule(step, at), length=step.length, progress=at.progress
-    )
+    rows = stage(at.model(step.model), kept, at.folder, schedule=_schedule(step, at), progress=at.progress)
     _curve(at, at.name)
     mean = sum(draw.reward for draw in draws) / len(draws)
     best = sum(sample.extra["reward"] for sample in kept) / len(kept)
@@ -222,19 +216,11 @@ def _draws(step: schema.Reject, at: Context, prompts: list[Sample]) -> list[Any]
 
 def dpo(step: schema.Dpo, at: Context) -> Numbers:
     """Align on preference pairs."""
-    from xinglin.train.preference import Pull
-    from xinglin.train.preference import dpo as stage
+    from xinglin.train.preference import DEFAULTS, align
 
     train = spread(at.read(step.data, PAIRS, Preference), step.most)
-    stage(
-        at.model(step.model),
-        train,
-        at.folder,
-        schedule=_schedule(step, at),
-        length=step.length,
-        pull=Pull(step.beta, step.anchor),
-        progress=at.progress,
-    )
+    pull = replace(DEFAULTS["dpo"], beta=step.beta, anchor=step.anchor)
+    align(at.model(step.model), train, at.folder, pull=pull, schedule=_schedule(step, at), progress=at.progress)
     _curve(at, at.name)
     return {"pairs": len(train)}
 

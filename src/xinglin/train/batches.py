@@ -1,20 +1,21 @@
 """Packed batches: several samples share a row, and each sees only itself.
 
-Contract (training.md 1.1): rows carry `position_ids` that restart at 0 for every sample and no attention mask;
-transformers then builds a block-diagonal mask on every backend. The first token of a sample is never a target,
-padding has position 0 and label -100, and no sample is split over two rows.
+A row is a budget of tokens that whole samples fill. The rows of a step are laid behind each other as one long row
+without padding, with positions that restart at 0 in every sample; `model.attention` computes each sample as if it
+stood alone. The first token of a sample is never a target, and no sample is split over two rows.
 
-Shapes: B rows, L row length.
+Shapes: T tokens of a batch, S samples in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from xinglin.errors import DataError
+from xinglin.model.attention import Batch, lay_out
 from xinglin.model.render import Encoded, Template
 from xinglin.types import Message, Passage, Sample
 
@@ -23,12 +24,21 @@ IGNORED = -100
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One packed row: token ids, positions within each sample, labels (-100 = no target), and where samples end."""
+    """One packed row: token ids, labels (-100 = no target), where samples end, and what the samples are called.
+
+    `groups` says how many samples belong together each (2 in pairs), in order; empty where each stands alone.
+    """
 
     ids: tuple[int, ...]
-    positions: tuple[int, ...]
     labels: tuple[int, ...]
     ends: tuple[int, ...]
+    names: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Place of the first and the last token of every sample of the row."""
+        starts = [0, *(end + 1 for end in self.ends[:-1])]
+        return list(zip(starts, self.ends, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ def encode_samples(samples: Iterable[Sample], template: Template, *, length: int
         if len(encoded.ids) > length or not any(encoded.targets[1:]):
             dropped += 1
         else:
-            kept.append(encoded)
+            kept.append(replace(encoded, name=sample.id))
     return kept, dropped
 
 
@@ -81,7 +91,7 @@ def encode_passages(passages: Iterable[Passage], template: Template, *, length: 
         ids = template.document(passage.text)
         for start in range(0, len(ids) - 1, length - 1):
             part = tuple(ids[start : start + length])
-            pieces.append(Encoded(part, (True,) * len(part)))
+            pieces.append(Encoded(part, (True,) * len(part), passage.id))
     return pieces
 
 
@@ -105,7 +115,7 @@ def pack(groups: Sequence[Sequence[Encoded]], *, length: int, dropped: int = 0) 
         members[row].append(at)
         space[row] -= size
         by_space.setdefault(space[row], []).append(row)
-    rows = [_row([one for at in chosen for one in groups[at]]) for chosen in members]
+    rows = [_row([groups[at] for at in chosen]) for chosen in members]
     if not rows:
         raise DataError(
             "no trainable sample is left", fix=f"check the data, or raise `length` (now {length} tokens a row)"
@@ -119,28 +129,45 @@ def pack(groups: Sequence[Sequence[Encoded]], *, length: int, dropped: int = 0) 
     )
 
 
-def _row(samples: Sequence[Encoded]) -> Row:
+def _row(groups: Sequence[Sequence[Encoded]]) -> Row:
+    samples = [one for group in groups for one in group]
     ids: list[int] = []
-    positions: list[int] = []
     labels: list[int] = []
     ends: list[int] = []
     for one in samples:
         ids += one.ids
-        positions += range(len(one.ids))
         labels += [IGNORED, *(token if on else IGNORED for token, on in zip(one.ids[1:], one.targets[1:], strict=True))]
         ends.append(len(ids) - 1)
-    return Row(tuple(ids), tuple(positions), tuple(labels), tuple(ends))
+    sizes = tuple(len(group) for group in groups)
+    return Row(
+        tuple(ids),
+        tuple(labels),
+        tuple(ends),
+        names=tuple(one.name for one in samples),
+        groups=sizes if max(sizes) > 1 else (),
+    )
 
 
-def collate(rows: Sequence[Row], *, pad: int) -> dict[str, torch.Tensor]:
-    """Rows as tensors: `input_ids`, `position_ids`, `labels` [B, L]; `ends` [S, 2]: row, last token."""
-    length = max(len(row.ids) for row in rows)
-    ids_BL = torch.full((len(rows), length), pad)
-    positions_BL = torch.zeros_like(ids_BL)
-    labels_BL = torch.full_like(ids_BL, IGNORED)
-    for at, row in enumerate(rows):
-        ids_BL[at, : len(row.ids)] = torch.tensor(row.ids)
-        positions_BL[at, : len(row.ids)] = torch.tensor(row.positions)
-        labels_BL[at, : len(row.ids)] = torch.tensor(row.labels)
-    ends_S2 = torch.tensor([(at, end) for at, row in enumerate(rows) for end in row.ends])
-    return {"input_ids": ids_BL, "position_ids": positions_BL, "labels": labels_BL, "ends": ends_S2}
+def collate(rows: Sequence[Row]) -> Batch:
+    """The rows of a step behind each other as one packed row of T tokens, without padding.
+
+    What `attention.lay_out` gives, `labels` [1, T], and the `names` and `groups` of the samples.
+    """
+    sequences = [row.ids[start : end + 1] for row in rows for start, end in row.spans()]
+    labels_T = torch.tensor([label for row in rows for label in row.labels])
+    return lay_out(sequences) | {
+        "labels": labels_T[None],
+        "names": tuple(name for row in rows for name in row.names),
+        "groups": tuple(size for row in rows for size in row.groups),
+    }
+
+
+def targets(batch: Batch) -> torch.Tensor:
+    """Whether each token [T] of a packed batch is a target."""
+    return batch["labels"][0] != IGNORED
+
+
+def segment_ids(batch: Batch) -> torch.Tensor:
+    """The number of its segment for every token [T] of a packed batch."""
+    lengths_S = torch.tensor(batch["segments"], device=batch["ends"].device)
+    return torch.repeat_interleave(torch.arange(len(lengths_S), device=lengths_S.device), lengths_S)

@@ -1,43 +1,69 @@
-"""One training loop for every stage: transformers' Trainer over packed rows, a loss function per stage."""
+"""One training loop for every stage: transformers' Trainer over packed rows, an objective per stage.
+
+A run that was killed goes on from its last checkpoint and ends with the same weights, bit for bit on a CPU.
+"""
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from xinglin import files
-from xinglin.errors import EngineError
+from xinglin.errors import RecipeError
+from xinglin.model import load
+from xinglin.model.attention import Batch, check, packed
 from xinglin.train.batches import Row, collate
+from xinglin.train.best import Best
+from xinglin.train.finite import require_finite
+from xinglin.train.objective import Objective
+from xinglin.train.recorder import Progress, Recorder
+from xinglin.train.resume import Keeper, last_checkpoint
 
-Batch = dict[str, torch.Tensor]
-Loss = Callable[[PreTrainedModel, Batch], tuple[torch.Tensor, dict[str, float]]]
-"""(model, batch) → the loss to minimise (a scalar) and numbers worth logging."""
-Progress = Callable[[int, int, dict[str, float]], None]
-"""(finished optimiser steps, all steps, last logged numbers) → shown to the user."""
+TRAINER = "trainer"
+"""Folder below a step's logs with the checkpoints of a training that has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast: `batch` counts packed rows per optimiser step; warm-up is a share of all steps."""
+    """How long and how fast.
+
+    A step takes `batch` packed rows of `length` tokens, `micro` rows per forward pass (0: all at once). `warmup` is a
+    share of all steps; `patience` counts measurements on held-out rows without improvement before training stops early
+    (0: never); `minutes` lie between two checkpoints; `recompute` trades time for memory (activation checkpointing).
+    """
 
     epochs: float
     batch: int
     rate: float
     seed: int
+    length: int = 256
+    micro: int = 0
     warmup: float = 0.05
     decay: float = 0.01
     clip: float = 1.0
+    patience: int = 0
+    minutes: float = 10.0
+    recompute: bool = False
+
+    def accumulation(self, processes: int) -> tuple[int, int]:
+        """Rows per forward pass and process, and forward passes per optimiser step."""
+        micro = self.micro or max(1, self.batch // processes)
+        passes, rest = divmod(self.batch, micro * processes)
+        if rest or not passes:
+            raise RecipeError(
+                f"batch ({self.batch} rows) cannot be divided into {processes} processes of {micro} rows",
+                fix="make `batch` a multiple of `micro` times the number of processes",
+            )
+        return micro, passes
 
 
 class _Packed(Dataset[Row]):
@@ -51,46 +77,42 @@ class _Packed(Dataset[Row]):
         return self.rows[index]
 
 
-class _Trainer(Trainer):
-    def __init__(self, *args: Any, loss: Loss, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.stage_loss = loss
-        self.numbers: dict[str, float] = {}
+def _collate(rows: Sequence[Row]) -> Batch:
+    return collate(rows) | {"rows": tuple(rows)}
 
-    def compute_loss(self, model: Any, inputs: Batch, *_: Any, **__: Any) -> torch.Tensor:
-        loss, self.numbers = self.stage_loss(model, inputs)
-        _require_finite("the loss", loss.item(), step=self.state.global_step + 1, model=model)
+
+class _Trainer(Trainer):
+    """Trainer with the objective's own unit: the loss of a step is a mean over all units of all its forward passes."""
+
+    def __init__(self, *args: Any, objective: Objective, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.objective = objective
+        self.numbers: list[dict[str, float]] = []
+        self.rows: list[Row] = []
+        # Otherwise the loss would be divided by the number of passes once more.
+        self.model_accepts_loss_kwargs = True
+
+    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> torch.Tensor:
+        self.numbers, self.rows = [], [row for batch in batch_samples for row in batch["rows"]]
+        units = torch.tensor([float(sum(self.objective.count(batch) for batch in batch_samples))], device=device)
+        return self.accelerator.gather(units).sum()  # type: ignore[union-attr]
+
+    def compute_loss(self, model: Any, inputs: Batch, *_: Any, **options: Any) -> torch.Tensor:
+        part = self.objective.loss(model, inputs)
+        self.numbers.append(part.numbers)
+        loss = part.total / options["num_items_in_batch"] * self.accelerator.num_processes
+        require_finite(
+            "the loss",
+            loss.item(),
+            step=self.state.global_step + 1,
+            model=model,
+            batch=inputs,
+            objective=self.objective,
+        )
         return loss
 
-
-def _require_finite(what: str, value: float, *, step: int, model: Any) -> None:
-    if not math.isfinite(value):
-        raise EngineError(
-            f"{what} became {value} at step {step}",
-            where=f"training ({type(model).__name__})",
-            fix="lower `rate` (the learning rate) or check the data of this step for broken samples",
-        )
-
-
-class _Log(TrainerCallback):
-    """Writes one JSON line per optimiser step and tells the progress display."""
-
-    def __init__(self, file: IO[str], trainer: _Trainer, progress: Progress | None) -> None:
-        self.file = file
-        self.trainer = trainer
-        self.progress = progress
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        if not logs or "loss" not in logs:
-            return
-        # With a bad gradient the weights are lost, even if no later loss shows it because this was the last step.
-        norm = float(logs.get("grad_norm", 0.0))
-        _require_finite("the gradient", norm, step=state.global_step, model=self.trainer.model)
-        numbers = {"step": state.global_step, "loss": logs["loss"], "rate": logs.get("learning_rate", 0.0)}
-        numbers |= self.trainer.numbers
-        self.file.write(json.dumps(numbers) + "\n")
-        if self.progress:
-            self.progress(state.global_step, state.max_steps, numbers)
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0
 
 
 def settle(seed: int) -> None:
@@ -100,22 +122,14 @@ def settle(seed: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def fit(
-    model: PreTrainedModel,
-    rows: Sequence[Row],
-    *,
-    loss: Loss,
-    schedule: Schedule,
-    folder: Path,
-    pad: int,
-    progress: Progress | None = None,
-) -> None:
-    """Train `model` in place. Writes `metrics.jsonl` (one line per optimiser step) into `folder`."""
-    settle(schedule.seed)
-    arguments = TrainingArguments(
-        output_dir=str(folder / files.LOGS / "trainer"),
+def _arguments(schedule: Schedule, folder: Path) -> TrainingArguments:
+    cuda = torch.cuda.is_available()
+    micro, passes = schedule.accumulation(int(os.environ.get("WORLD_SIZE", "1")))
+    return TrainingArguments(
+        output_dir=str(folder),
         num_train_epochs=schedule.epochs,
-        per_device_train_batch_size=schedule.batch,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=passes,
         learning_rate=schedule.rate,
         lr_scheduler_type="cosine",
         warmup_steps=schedule.warmup,
@@ -125,24 +139,64 @@ def fit(
         seed=schedule.seed,
         data_seed=schedule.seed,
         logging_steps=1,
-        save_strategy="no",
+        # The Keeper asks for checkpoints by the clock.
+        save_strategy="steps",
+        save_steps=1 << 30,
+        save_total_limit=2,
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
-        bf16=torch.cuda.is_available(),
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
-        # Batches are made of our own rows on the fly; the default would spread them over devices by itself.
+        activation_checkpointing=schedule.recompute,
+        bf16=cuda,
+        use_cpu=not cuda,
+        dataloader_pin_memory=cuda,
         average_tokens_across_devices=False,
     )
+
+
+def fit(
+    model: PreTrainedModel,
+    rows: Sequence[Row],
+    *,
+    objective: Objective,
+    schedule: Schedule,
+    folder: Path,
+    progress: Progress | None = None,
+    heldout: Sequence[Row] = (),
+) -> None:
+    """Train `model` in place; `metrics.jsonl` in `folder` gets one line per optimiser step.
+
+    With `heldout` rows the weights that did best on them are the result.
+    """
+    settle(schedule.seed)
+    check(model)
+    work = folder / files.LOGS / TRAINER
     trainer = _Trainer(
-        model=model, args=arguments, train_dataset=_Packed(rows), data_collator=partial(collate, pad=pad), loss=loss
+        model=model,
+        args=_arguments(schedule, work),
+        train_dataset=_Packed(rows),
+        data_collator=_collate,
+        objective=objective,
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "metrics.jsonl").open("w", encoding="utf-8", buffering=1) as file:
-        trainer.add_callback(_Log(file, trainer, progress))
+    done = last_checkpoint(work)
+    best = Best(heldout, objective, work, patience=schedule.patience) if heldout else None
+    keeper = Keeper(work, seconds=schedule.minutes * 60)
+    with packed(model), Recorder(folder, trainer, progress, after=done.step if done else 0) as recorder:
+        for callback in (recorder, best, keeper):
+            if callback:
+                trainer.add_callback(callback)
         model.train()
-        trainer.train()
+        trainer.train(resume_from_checkpoint=str(done.path) if done else None)
+    if best:
+        best.restore(model)
     model.eval()
+
+
+def keep(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, stage: str, base: Path | str
+) -> None:
+    """Save the trained model into `folder`/model; the checkpoints of its training are no longer needed then."""
+    load.save(model, tokenizer, folder / load.FOLDER, stage=stage, base=base)
+    shutil.rmtree(folder / files.LOGS / TRAINER, ignore_errors=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 from xinglin.model import load
 from xinglin.model.render import Template
 from xinglin.train.batches import Rows, encode_passages, pack
-from xinglin.train.fit import Progress, Schedule, fit
-from xinglin.train.likelihood import next_token_loss
+from xinglin.train.fit import Schedule, fit, keep
+from xinglin.train.likelihood import NEXT_TOKEN
+from xinglin.train.recorder import Progress
 from xinglin.types import Passage
 
 
@@ -19,14 +20,12 @@ def pretrain(
     folder: Path,
     *,
     schedule: Schedule,
-    length: int,
     progress: Progress | None = None,
 ) -> Rows:
     """Train the model at `base` on text and save it into `folder`; returns the packed rows it was trained on."""
     model, tokenizer = load.open_pair(str(base))
-    pieces = encode_passages(passages, Template(tokenizer), length=length)
-    rows = pack([[piece] for piece in pieces], length=length)
-    pad = load.pad_id(tokenizer)
-    fit(model, rows.rows, loss=next_token_loss, schedule=schedule, folder=folder, pad=pad, progress=progress)
-    load.save(model, tokenizer, folder / load.FOLDER, stage="pretrain", base=base)
+    pieces = encode_passages(passages, Template(tokenizer), length=schedule.length)
+    rows = pack([[piece] for piece in pieces], length=schedule.length)
+    fit(model, rows.rows, objective=NEXT_TOKEN, schedule=schedule, folder=folder, progress=progress)
+    keep(model, tokenizer, folder, stage="pretrain", base=base)
     return rows

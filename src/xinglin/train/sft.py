@@ -9,8 +9,9 @@ from xinglin.errors import DataError
 from xinglin.model import load
 from xinglin.model.render import Template
 from xinglin.train.batches import Rows, encode_samples, pack
-from xinglin.train.fit import Progress, Schedule, fit
-from xinglin.train.likelihood import next_token_loss
+from xinglin.train.fit import Schedule, fit, keep
+from xinglin.train.likelihood import NEXT_TOKEN
+from xinglin.train.recorder import Progress
 from xinglin.types import Sample
 
 
@@ -20,16 +21,14 @@ def sft(
     folder: Path,
     *,
     schedule: Schedule,
-    length: int,
     progress: Progress | None = None,
 ) -> Rows:
     """Fine-tune the model at `base` on conversations and save it into `folder`; returns the packed rows."""
     if not samples:
         raise DataError("there are no samples to train on", where=str(folder.name), fix="check the steps it reads")
     model, tokenizer = load.open_pair(str(base))
-    encoded, dropped = encode_samples(samples, Template(tokenizer), length=length)
-    rows = pack([[one] for one in encoded], length=length, dropped=dropped)
-    pad = load.pad_id(tokenizer)
-    fit(model, rows.rows, loss=next_token_loss, schedule=schedule, folder=folder, pad=pad, progress=progress)
-    load.save(model, tokenizer, folder / load.FOLDER, stage="sft", base=base)
+    encoded, dropped = encode_samples(samples, Template(tokenizer), length=schedule.length)
+    rows = pack([[one] for one in encoded], length=schedule.length, dropped=dropped)
+    fit(model, rows.rows, objective=NEXT_TOKEN, schedule=schedule, folder=folder, progress=progress)
+    keep(model, tokenizer, folder, stage="sft", base=base)
     return rows

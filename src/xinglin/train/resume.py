@@ -1,0 +1,68 @@
+"""Checkpoints of a training that has not ended: made by the clock, trusted by their digests.
+
+A checkpoint counts when `digests.json`, written last, names every file of it with its digest. Trainer reads the
+optimiser's and the random numbers' files with `weights_only=True` and never reads `training_args.bin`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from xinglin import files
+
+DIGESTS = "digests.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A checkpoint and the optimiser steps that lie before it."""
+
+    path: Path
+    step: int
+
+
+def last_checkpoint(folder: Path) -> Saved | None:
+    """The newest whole checkpoint below `folder`; half-written or changed ones are removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
+    for path in found:
+        digests = path / DIGESTS
+        if digests.is_file() and files.read_json(digests) == _digests(path):
+            return Saved(path, int(path.name.rpartition("-")[2]))
+        shutil.rmtree(path)
+    return None
+
+
+def _digests(path: Path) -> dict[str, str]:
+    return {name: digest for name, digest in files.digest_folder(path).items() if name != DIGESTS}
+
+
+class Keeper(TrainerCallback):
+    """Asks for a checkpoint when `seconds` have gone by since the last one, and seals those that were made."""
+
+    def __init__(self, folder: Path, *, seconds: float) -> None:
+        self.folder = folder
+        self.seconds = seconds
+        self.last = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        due = time.monotonic() - self.last >= self.seconds and state.global_step < state.max_steps
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # All processes must write the same checkpoint: the first one's clock counts.
+            flag = torch.tensor([float(due)], device=args.device)
+            torch.distributed.broadcast(flag, 0)
+            due = bool(flag.item())
+        if due:
+            control.should_save = True
+            self.last = time.monotonic()
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            path = self.folder / f"checkpoint-{state.global_step}"
+            files.write_json(path / DIGESTS, _digests(path))
