@@ -179,6 +179,7 @@ class Checkpoint:
     base: str
     digest: str
     adapter: str = ""
+    base_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

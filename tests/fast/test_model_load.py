@@ -21,6 +21,7 @@ from xinglin import files
 from xinglin.chat.local import Local
 from xinglin.errors import CapError, DataError, MedError, ModelError
 from xinglin.model import load, tiny
+from xinglin.model.card import CARD, read_card
 from xinglin.model.rewarder import Rewarder
 from xinglin.types import Checkpoint, Message, Origin, Preference, Sampling
 
@@ -99,14 +100,14 @@ def test_the_saved_files_tell_other_programs_how_to_generate(llama_folder: Path,
 
 
 def test_the_card_names_stage_base_and_digest(tiny_folder: Path, tmp_path: Path) -> None:
-    card = load.read_card(tiny_folder)
-    rest = {name: value for name, value in files.digest_folder(tiny_folder).items() if name != load.CARD}
+    card = read_card(tiny_folder)
+    rest = {name: value for name, value in files.digest_folder(tiny_folder).items() if name != CARD}
     assert card == Checkpoint(path=".", stage="base", base="tiny", digest=files.digest_json(rest))
     for content in (None, ""):
         if content is not None:
-            (tmp_path / load.CARD).write_text(content)
+            (tmp_path / CARD).write_text(content)
         with pytest.raises(ModelError, match="no checkpoint card"):
-            load.read_card(tmp_path)
+            read_card(tmp_path)
 
 
 def test_a_model_of_another_make_opens_by_the_same_path(llama_folder: Path, tmp_path: Path) -> None:
@@ -222,7 +223,7 @@ def test_a_policy_is_no_reward_model(tiny_folder: Path, llama_folder: Path, tmp_
     # Also when its card says otherwise: the head would be random numbers.
     liar = tmp_path / "liar"
     shutil.copytree(tiny_folder, liar)
-    files.write_records(liar / load.CARD, [Checkpoint(path=".", stage="reward", base="tiny", digest="")])
+    files.write_records(liar / CARD, [Checkpoint(path=".", stage="reward", base="tiny", digest="")])
     with pytest.raises(MedError, match=r"score\.weight"):
         Rewarder(liar)
 

@@ -17,6 +17,7 @@ from xinglin.data.topics import Topic
 from xinglin.errors import DataError, EngineError, RecipeError
 from xinglin.knowledge.patterns import Pattern
 from xinglin.model import load
+from xinglin.model.card import read_card
 from xinglin.model.render import Template
 from xinglin.model.rewarder import Rewarder
 from xinglin.train.batches import Row, encode_samples, pack
@@ -93,7 +94,7 @@ def test_a_stage_learns_and_leaves_model_metrics_and_curve(
     assert last < 0.9 * first
     assert max(metrics["rate"]) <= 5e-3
     assert metrics["rate"][-1] < 1e-3
-    card = load.read_card(tmp_path / "model")
+    card = read_card(tmp_path / "model")
     assert card.stage == name
     assert (tmp_path / "model" / card.base).resolve() == tiny_folder.resolve()
     draw(tmp_path / "metrics.jsonl", tmp_path / "curve.png", stage=name)

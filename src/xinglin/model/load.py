@@ -19,6 +19,8 @@ from transformers.utils import logging as transformers_logging
 
 from xinglin import files
 from xinglin.errors import FULL_DISK, ModelError, full_disk
+from xinglin.model.attached import attach, base_of, check_base
+from xinglin.model.card import ADAPTER, CARD, fingerprint, is_adapter
 from xinglin.model.render import Template, settle_template
 from xinglin.text import is_hub_id
 from xinglin.types import Checkpoint
@@ -29,7 +31,6 @@ transformers_logging.disable_progress_bar()
 # in the last bits. AUTO fixes the division: the same kernels, numbers and speed (measured), the same in every run.
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
-CARD = "checkpoint.json"
 FOLDER = "model"
 """Name of the folder of a step that holds its weights."""
 _WANTED = ["*.json", "*.txt", "*.jinja", "*.model", "*.tiktoken", "model*.safetensors"]
@@ -100,27 +101,48 @@ def _explained(spec: str) -> Iterator[None]:
 
 
 def open_model(
-    spec: str, *, kind: Any = AutoModelForCausalLM, fresh: Sequence[str] = (), **options: Any
+    spec: str,
+    *,
+    kind: Any = AutoModelForCausalLM,
+    fresh: Sequence[str] = (),
+    precision: torch.dtype | None = None,
+    **options: Any,
 ) -> PreTrainedModel:
     """Load weights from a folder or hub id onto `device()`; `kind` is the transformers auto class.
 
-    Every weight must be in the files but those named in `fresh`, which start at random (a new output head).
+    Every weight must be in the files but those named in `fresh`, which start at random (a new output head). An
+    adapter's folder gives its base with the adapter merged into it.
     """
-    folder = _local(spec)
+    folder = local(spec)
+    if is_adapter(folder):
+        return _merged(folder, kind=kind, fresh=fresh, precision=precision, **options)
     check_folder(folder)
     with _explained(spec):
         model, loaded = kind.from_pretrained(
             folder,
             trust_remote_code=False,
             use_safetensors=True,
-            dtype=dtype(),
+            dtype=precision or dtype(),
+            device_map={"": device()} if "quantization_config" in options else None,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
             **options,
         )
     _check_complete(loaded, fresh, spec)
     model.config.use_cache = False
-    return model.to(device())
+    return model if "quantization_config" in options else model.to(device())
+
+
+def _merged(folder: Path, **options: Any) -> PreTrainedModel:
+    base = base_of(folder)
+    check_base(folder, local(base))
+    # The head of a reward model is the adapter's own.
+    config = _json(folder / ADAPTER)
+    if "score" in (config.get("modules_to_save") or ()):
+        options["fresh"] = ["score.weight"]
+    merged = attach(open_model(base, **options), folder).merge_and_unload()
+    merged.config.use_cache = False
+    return merged
 
 
 def _check_complete(loaded: dict[str, Any], fresh: Sequence[str], spec: str) -> None:
@@ -144,7 +166,7 @@ def _check_complete(loaded: dict[str, Any], fresh: Sequence[str], spec: str) -> 
 def open_tokenizer(spec: str) -> PreTrainedTokenizerBase:
     """Load a tokenizer and settle its chat template."""
     # Without its files, transformers makes an empty tokenizer and says nothing.
-    folder = _local(spec)
+    folder = local(spec)
     if not any(True for name in _TOKENIZERS for _ in folder.glob(name)):
         raise ModelError("the folder holds no tokenizer", where=spec, fix="add the model's tokenizer.json")
     with _explained(spec):
@@ -156,8 +178,9 @@ def open_tokenizer(spec: str) -> PreTrainedTokenizerBase:
 
 def open_pair(spec: str, **options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """`open_model` and `open_tokenizer`, and the check that they belong together."""
-    folder = _local(spec)
-    check_folder(folder)
+    folder = local(spec)
+    if not is_adapter(folder):
+        check_folder(folder)
     tokenizer = open_tokenizer(str(folder))
     model = open_model(str(folder), **options)
     check_pair(model, tokenizer, where=spec)
@@ -183,7 +206,7 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     return pad
 
 
-def _local(spec: str) -> Path:
+def local(spec: str) -> Path:
     """The folder of a model; what only the hub has is fetched into Hugging Face's cache first."""
     if _is_path(spec):
         return Path(spec)
@@ -215,12 +238,20 @@ def save(
     check_pair(model, tokenizer, where=str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     _settle_config(model, tokenizer)
-    with writing(folder):
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    digest = files.digest_json(files.digest_folder(folder))
     named = os.path.relpath(base, folder) if isinstance(base, Path) else base
-    files.write_records(folder / CARD, [Checkpoint(path=".", stage=stage, base=named, digest=digest)])
+    adapter: Any = getattr(model, "peft_config", {}).get("default")
+    if adapter:
+        adapter.base_model_name_or_path = named
+    with writing(folder):
+        # PEFT would look for the base to see whether its vocabulary was changed; what is trained whole is saved anyway.
+        options: dict[str, Any] = {"save_embedding_layers": False} if adapter else {}
+        model.save_pretrained(folder, **options)
+        tokenizer.save_pretrained(folder)
+    if adapter:
+        (folder / "README.md").unlink(missing_ok=True)  # an empty model card of PEFT's
+    digest = files.digest_json(files.digest_folder(folder))
+    kind = {"adapter": "lora", "base_digest": fingerprint(local(str(base)))} if adapter else {}
+    files.write_records(folder / CARD, [Checkpoint(path=".", stage=stage, base=named, digest=digest, **kind)])
 
 
 def _settle_config(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -246,14 +277,3 @@ def writing(folder: Path) -> Iterator[None]:
         if any(f"os error {code}" in str(error) for code in FULL_DISK):
             raise full_disk(OSError(errno.ENOSPC, "No space left on device"), where=str(folder)) from error
         raise
-
-
-def read_card(folder: Path) -> Checkpoint:
-    """The checkpoint card of a folder written by `save`; a folder without one is a ModelError."""
-    path = folder / CARD
-    cards = files.read_records(path, Checkpoint) if path.is_file() else []
-    if not cards:
-        raise ModelError(
-            "this folder has no checkpoint card", where=str(path), fix="name a model that a step of a recipe has made"
-        )
-    return cards[0]

@@ -9,6 +9,7 @@ from transformers import AutoModelForSequenceClassification
 
 from xinglin.errors import ModelError
 from xinglin.model import load
+from xinglin.model.card import read_card
 from xinglin.model.render import Template
 from xinglin.model.score import score_rewards
 from xinglin.types import Message, Preference
@@ -18,7 +19,7 @@ class Rewarder:
     """Loads a reward model that `train.reward` saved; another model's folder is refused."""
 
     def __init__(self, path: Path) -> None:
-        if load.read_card(path).stage != "reward":
+        if read_card(path).stage != "reward":
             raise ModelError("this model is no reward model", where=str(path), fix="name a step with `do: reward`")
         model, tokenizer = load.open_pair(str(path), kind=AutoModelForSequenceClassification, num_labels=1)
         self.template, self.model = Template(tokenizer), model.eval()

@@ -55,8 +55,8 @@ def import_(step: schema.Import, at: Context) -> Numbers:
 
     if step.noun == "preferences":
         kept = list(fitting())
-        at.write(PAIRS, [record for record in kept if not _held(record)])
-        files.write_records(at.folder / HELDOUT, [record for record in kept if _held(record)])
+        at.write(PAIRS, [record for record in kept if not held(record)])
+        files.write_records(at.folder / HELDOUT, [record for record in kept if held(record)])
     else:
         files.write_records(at.folder / FILES[step.noun][0], fitting())
     if bad:
@@ -64,7 +64,8 @@ def import_(step: schema.Import, at: Context) -> Numbers:
     return {"kept": sum(one.kept for one in job.done), "dropped": len(bad), "files": len(job.done)}
 
 
-def _held(record: Record) -> bool:
+def held(record: Record) -> bool:
+    """Whether an imported preference or ranking is held out for measuring a reward model."""
     return int(files.digest_bytes(repr(getattr(record, "prompt", record.id)).encode())[:8], 16) % HELD == 0
 
 

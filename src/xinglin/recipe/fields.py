@@ -21,6 +21,8 @@ Facts = Annotated[str, Needs("facts")]
 Passages = Annotated[str, Needs("passages")]
 Samples = Annotated[str, Needs("samples")]
 Preferences = Annotated[str, Needs("preferences")]
+Comparisons = Annotated[str, Needs("comparisons")]
+"""Preferences or rankings."""
 Questions = Annotated[str, Needs("questions")]
 Records = Annotated[str, Needs("records")]
 Policy = Annotated[str, Needs("model")]

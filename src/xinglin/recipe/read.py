@@ -14,7 +14,7 @@ from yaml.reader import ReaderError
 
 from xinglin import files
 from xinglin.errors import RecipeError
-from xinglin.recipe import schema
+from xinglin.recipe import schema, training
 from xinglin.text import shorten
 
 Places = dict[tuple[str, ...], str]
@@ -28,9 +28,10 @@ def _step_classes() -> dict[str, type[schema.Step]]:
         schema.Base, schema.KnowledgeStep, schema.Import, schema.Clean, schema.Deidentify, schema.Dedup,
         schema.Decontaminate, schema.Split, schema.Mix, schema.Noise, schema.Select,
         schema.Statements, schema.Templates, schema.PairsStep,
-        schema.Pretrain, schema.Sft, schema.Reward, schema.Reject, schema.Dpo, schema.Evaluate,
+        training.Vocab, training.Pretrain, training.Sft, training.Reward, training.Reject, training.Prefer,
+        schema.Evaluate,
     )  # fmt: skip
-    return {one.model_fields["do"].annotation.__args__[0]: one for one in classes}  # type: ignore[union-attr]
+    return {do: one for one in classes for do in one.model_fields["do"].annotation.__args__}  # type: ignore[union-attr]
 
 
 STEPS = _step_classes()

@@ -26,22 +26,17 @@ from xinglin.recipe.fields import (
     RECORDS,
     Closed,
     Count,
-    Epochs,
     Facts,
     Needs,
     Number,
-    Passages,
     Policy,
-    Preferences,
     Questions,
-    Rate,
-    Rewarder,
-    Samples,
     Share,
     Step,
     StepName,
     Whole,
 )  # fmt: skip
+from xinglin.recipe.training import Prefer, Pretrain, Reject, Reward, Sft, Vocab
 
 Task = Literal["recall", "choice", "indications"]
 
@@ -107,84 +102,7 @@ class PairsStep(Step):
     per_topic: Annotated[Whole, Field(ge=1, le=20)] = 2
     heldout: Share = 0.2
     skip: Annotated[Whole, Field(ge=0, le=20)] = 0
-    makes: ClassVar[tuple[str, ...]] = ("preferences",)
-
-
-class Training(Step):
-    """Knobs shared by the training stages. `rate` is the learning rate, `batch` packed rows a step.
-
-    The default rates suit full fine-tuning of a 1-8 B base; `tiny` learns with rates a hundred times larger.
-    """
-
-    epochs: Epochs = 1.0
-    batch: Count = 4
-    rate: Rate
-    length: Annotated[Whole, Field(ge=16, le=131_072)] = 256
-
-
-class Pretrain(Training):
-    """Next-token training on text."""
-
-    do: Literal["pretrain"]
-    rate: Rate = 1e-4
-    model: Policy
-    data: Passages
-    makes: ClassVar[tuple[str, ...]] = ("model",)
-
-
-class Sft(Training):
-    """Supervised fine-tuning on conversations."""
-
-    do: Literal["sft"]
-    rate: Rate = 1e-5
-    model: Policy
-    data: Samples
-    makes: ClassVar[tuple[str, ...]] = ("model",)
-
-
-class Reward(Training):
-    """A reward model from preference pairs; its accuracy on the held-out pairs is in its manifest."""
-
-    do: Literal["reward"]
-    rate: Rate = 1e-5
-    model: Policy
-    data: Preferences
-    makes: ClassVar[tuple[str, ...]] = ("reward model",)
-
-
-class Reject(Training):
-    """Rejection sampling: `samples` answers a prompt, the `keep` best by reward, one more round of SFT on them."""
-
-    do: Literal["reject"]
-    rate: Rate = 1e-5
-    model: Policy
-    reward: Rewarder
-    prompts: Samples
-    samples: Annotated[Whole, Field(ge=2, le=64)] = 4
-    keep: Annotated[Whole, Field(ge=1, le=64)] = 1
-    most: Annotated[Whole, Field(ge=1)] = 400
-    temperature: Annotated[Number, Field(gt=0, le=5)] = 0.8
-    max_tokens: Annotated[Whole, Field(ge=1, le=8192)] = 64
-    makes: ClassVar[tuple[str, ...]] = ("model", "samples")
-
-    @model_validator(mode="after")
-    def _keeps_no_more_than_it_draws(self) -> Self:
-        if self.keep > self.samples:
-            raise ValueError(f"keep ({self.keep}) is more than samples ({self.samples})")
-        return self
-
-
-class Dpo(Training):
-    """Direct preference optimisation on at most `most` pairs; `anchor` weighs the chosen answers' own likelihood."""
-
-    do: Literal["dpo"]
-    rate: Rate = 1e-6
-    model: Policy
-    data: Preferences
-    beta: Annotated[Number, Field(gt=0, le=10)] = 0.1
-    anchor: Annotated[Number, Field(ge=0, le=10)] = 1.0
-    most: Count = 1_000_000
-    makes: ClassVar[tuple[str, ...]] = ("model",)
+    makes: ClassVar[tuple[str, ...]] = ("preferences", "comparisons")
 
 
 class Evaluate(Step):
@@ -230,11 +148,12 @@ AnyStep = Annotated[
     | Statements
     | Templates
     | PairsStep
+    | Vocab
     | Pretrain
     | Sft
     | Reward
     | Reject
-    | Dpo
+    | Prefer
     | Evaluate,
     Field(discriminator="do"),
 ]
@@ -267,7 +186,8 @@ def nouns(step: Step, earlier: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]
         made = next((noun for noun in RECORDS if all(noun in one for one in inputs)), "")
     else:
         return step.makes
-    return tuple(noun for noun in (made, "text" if made in ("samples", "passages") else "") if noun)
+    also = {"samples": "text", "passages": "text", "preferences": "comparisons", "rankings": "comparisons"}
+    return tuple(noun for noun in (made, also.get(made, "")) if noun)
 
 
 def made(recipe: Recipe) -> dict[str, tuple[str, ...]]:

@@ -6,14 +6,13 @@ A change of a step's results for the same configuration raises its number in `ve
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from xinglin import files
 from xinglin.errors import DataError
-from xinglin.recipe import curate, schema
-from xinglin.recipe.context import CHOICE, FACTS, HELDOUT, PAIRS, PASSAGES, RECALL, SAMPLES, Context, Numbers, spread
-from xinglin.types import Fact, Passage, Preference, Sample
+from xinglin.recipe import curate, schema, stages, training
+from xinglin.recipe.context import CHOICE, FACTS, HELDOUT, PAIRS, PASSAGES, RECALL, SAMPLES, Context, Numbers
+from xinglin.types import Fact
 
 DROPPED = "facts.dropped.jsonl"
 """What an import could not read: file, line and reason."""
@@ -104,7 +103,7 @@ def base(step: schema.Base, at: Context) -> Numbers:
     from xinglin.model import load, tiny
 
     if step.model == "tiny":
-        texts = [text for name in step.text for text in _texts(at, name)]
+        texts = [text for name in step.text for text in stages.texts(at, name)]
         size = tiny.Size(pieces=step.pieces, hidden=step.hidden, feed_forward=3 * step.hidden, layers=step.layers)
         model, tokenizer = tiny.make(texts, size=size, seed=at.seed)
     else:
@@ -114,115 +113,6 @@ def base(step: schema.Base, at: Context) -> Numbers:
     load.save(model, tokenizer, at.folder / load.FOLDER, stage="base", base=step.model)
     parameters = sum(weight.numel() for weight in model.parameters())
     return {"parameters": parameters, "vocabulary": len(tokenizer)}
-
-
-def _texts(at: Context, step: str) -> list[str]:
-    folder = at.plan.folder(step)
-    if (folder / PASSAGES).is_file():
-        return [passage.text for passage in at.read(step, PASSAGES, Passage)]
-    return [message.content for sample in at.read(step, SAMPLES, Sample) for message in sample.messages]
-
-
-def _schedule(step: schema.Training, at: Context) -> Any:
-    from xinglin.train.fit import Schedule
-
-    return Schedule(epochs=step.epochs, batch=step.batch, rate=step.rate, seed=at.seed, length=step.length)
-
-
-def _curve(at: Context, stage: str) -> None:
-    from xinglin.train.curves import draw
-
-    draw(at.folder / "metrics.jsonl", at.folder / "curve.png", stage=stage)
-
-
-def _row_numbers(rows: Any) -> Numbers:
-    return {"samples": rows.samples, "dropped": rows.dropped, "tokens": rows.tokens, "targets": rows.targets}
-
-
-def pretrain(step: schema.Pretrain, at: Context) -> Numbers:
-    """Train on text."""
-    from xinglin.train.pretrain import pretrain as stage
-
-    passages = at.read(step.data, PASSAGES, Passage)
-    rows = stage(
-        at.model(step.model),
-        passages,
-        at.folder,
-        schedule=_schedule(step, at),
-        progress=at.progress,
-    )
-    _curve(at, at.name)
-    return _row_numbers(rows)
-
-
-def sft(step: schema.Sft, at: Context) -> Numbers:
-    """Train on conversations."""
-    from xinglin.train.sft import sft as stage
-
-    samples = at.read(step.data, SAMPLES, Sample)
-    rows = stage(at.model(step.model), samples, at.folder, schedule=_schedule(step, at), progress=at.progress)
-    _curve(at, at.name)
-    return _row_numbers(rows)
-
-
-def reward(step: schema.Reward, at: Context) -> Numbers:
-    """Train a reward model and measure it on the held-out pairs."""
-    from xinglin.metrics.choice import wilson
-    from xinglin.model.rewarder import Rewarder
-    from xinglin.train.reward import reward as stage
-
-    train = at.read(step.data, PAIRS, Preference)
-    stage(at.model(step.model), train, at.folder, schedule=_schedule(step, at), progress=at.progress)
-    _curve(at, at.name)
-    heldout = at.read(step.data, HELDOUT, Preference)
-    margins = Rewarder(at.folder / "model").margins(heldout)
-    right = sum(margin > 0 for margin in margins)
-    low, high = wilson(right, len(margins))
-    return {"pairs": len(train), "heldout": len(margins), "accuracy": right / len(margins), "low": low, "high": high}
-
-
-def reject(step: schema.Reject, at: Context) -> Numbers:
-    """Sample answers, keep the best by reward, train on them."""
-    from xinglin.train.reject import keep_best
-    from xinglin.train.sft import sft as stage
-
-    prompts = at.read(step.prompts, SAMPLES, Sample)
-    draws = _draws(step, at, spread(prompts, step.most))
-    kept = keep_best(draws, keep=step.keep, step=at.name, model=step.model)
-    at.write(SAMPLES, kept)
-    rows = stage(at.model(step.model), kept, at.folder, schedule=_schedule(step, at), progress=at.progress)
-    _curve(at, at.name)
-    mean = sum(draw.reward for draw in draws) / len(draws)
-    best = sum(sample.extra["reward"] for sample in kept) / len(kept)
-    return _row_numbers(rows) | {"drawn": len(draws), "kept": len(kept), "mean_reward": mean, "kept_reward": best}
-
-
-def _draws(step: schema.Reject, at: Context, prompts: list[Sample]) -> list[Any]:
-    from xinglin.chat.local import Local
-    from xinglin.model.rewarder import Rewarder
-    from xinglin.train.reject import Draw, prompt_of
-    from xinglin.types import Message, Sampling
-
-    policy = Local(at.model(step.model), name=step.model)
-    sampling = Sampling(max_tokens=step.max_tokens, temperature=step.temperature, seed=at.seed)
-    asked = [sample for sample in prompts for _ in range(step.samples)]
-    replies = policy.answer([prompt_of(sample) for sample in asked], sampling)
-    conversations = [
-        [*prompt_of(sample), Message("assistant", reply.text)] for sample, reply in zip(asked, replies, strict=True)
-    ]
-    rewards = Rewarder(at.model(step.reward)).rewards(conversations)
-    return [Draw(sample, reply.text, value) for sample, reply, value in zip(asked, replies, rewards, strict=True)]
-
-
-def dpo(step: schema.Dpo, at: Context) -> Numbers:
-    """Align on preference pairs."""
-    from xinglin.train.preference import DEFAULTS, align
-
-    train = spread(at.read(step.data, PAIRS, Preference), step.most)
-    pull = replace(DEFAULTS["dpo"], beta=step.beta, anchor=step.anchor)
-    align(at.model(step.model), train, at.folder, pull=pull, schedule=_schedule(step, at), progress=at.progress)
-    _curve(at, at.name)
-    return {"pairs": len(train)}
 
 
 def evaluate(step: schema.Evaluate, at: Context) -> Numbers:
@@ -247,10 +137,11 @@ STEPS: dict[type[schema.Step], Callable[[Any, Context], Numbers]] = {
     schema.Templates: templates,
     schema.PairsStep: pairs,
     schema.Base: base,
-    schema.Pretrain: pretrain,
-    schema.Sft: sft,
-    schema.Reward: reward,
-    schema.Reject: reject,
-    schema.Dpo: dpo,
+    training.Vocab: stages.vocab,
+    training.Pretrain: stages.pretrain,
+    training.Sft: stages.sft,
+    training.Reward: stages.reward,
+    training.Reject: stages.reject,
+    training.Prefer: stages.prefer,
     schema.Evaluate: evaluate,
 }

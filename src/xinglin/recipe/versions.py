@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xinglin.recipe import schema
+from xinglin.recipe import schema, training
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,11 @@ VERSIONS: dict[type[schema.Step], Version] = {
     schema.Templates: Version(1, 1),
     schema.PairsStep: Version(1, 1),
     schema.Base: Version(1, 6, weights=True),
-    schema.Pretrain: Version(2, 40, weights=True, resumes=True),
-    schema.Sft: Version(2, 50, weights=True, resumes=True),
-    schema.Reward: Version(2, 30, weights=True, resumes=True),
-    schema.Reject: Version(2, 20, weights=True, resumes=True),
-    schema.Dpo: Version(2, 10, weights=True, resumes=True),
+    training.Vocab: Version(1, 10, weights=True),
+    training.Pretrain: Version(2, 40, weights=True, resumes=True),
+    training.Sft: Version(2, 50, weights=True, resumes=True),
+    training.Reward: Version(2, 30, weights=True, resumes=True),
+    training.Reject: Version(2, 20, weights=True, resumes=True),
+    training.Prefer: Version(2, 10, weights=True, resumes=True),
     schema.Evaluate: Version(2, 45, weights=True, resumes=True),
 }

@@ -51,6 +51,10 @@ class Rows:
     tokens: int
     targets: int
 
+    def numbers(self) -> dict[str, int]:
+        """What a manifest says of them."""
+        return {"samples": self.samples, "dropped": self.dropped, "tokens": self.tokens, "targets": self.targets}
+
 
 def encode_samples(samples: Iterable[Sample], template: Template, *, length: int) -> tuple[list[Encoded], int]:
     """Encode conversations; one longer than `length` loses its oldest exchanges, never the end of its last answer.

@@ -37,8 +37,9 @@ class Schedule:
     """How long and how fast.
 
     A step takes `batch` packed rows of `length` tokens, `micro` rows per forward pass (0: all at once). `warmup` is a
-    share of all steps; `patience` counts measurements on held-out rows without improvement before training stops early
-    (0: never); `minutes` lie between two checkpoints; `recompute` trades time for memory (activation checkpointing).
+    share of all steps; `heldout` is the share of the data that is measured on; `patience` counts measurements without
+    improvement before training stops early (0: never); `minutes` lie between two checkpoints; `recompute` trades time
+    for memory (activation checkpointing).
     """
 
     epochs: float
@@ -53,6 +54,7 @@ class Schedule:
     patience: int = 0
     minutes: float = 10.0
     recompute: bool = False
+    heldout: float = 0.0
 
     def accumulation(self, processes: int) -> tuple[int, int]:
         """Rows per forward pass and process, and forward passes per optimiser step."""

@@ -27,7 +27,7 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from xinglin.model import load
+from xinglin.model.adapter import FULL, Tuning, open_for_training
 from xinglin.model.attention import Batch, beside, packed
 from xinglin.model.render import Encoded, Template
 from xinglin.model.score import target_logits, token_logprobs
@@ -218,10 +218,11 @@ def align(
     *,
     pull: Pull,
     schedule: Schedule,
+    tuning: Tuning = FULL,
     progress: Progress | None = None,
 ) -> Rows:
     """Align the policy at `base` on preference pairs and save it into `folder`; returns the packed rows."""
-    model, tokenizer = load.open_pair(str(base))
+    model, tokenizer = open_for_training(str(base), tuning)
     template = Template(tokenizer)
     # Names are keys of the reference's log-probabilities, and nothing says that the ids of a user's file differ.
     named = [replace(one, id=f"{one.id}#{at}") for at, one in enumerate(preferences)]

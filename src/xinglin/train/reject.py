@@ -22,24 +22,27 @@ class Draw:
     reward: float
 
 
-def keep_best(draws: Sequence[Draw], *, keep: int, step: str, model: str) -> list[Sample]:
+def keep_best(draws: Sequence[Draw], *, keep: int, step: str, model: str, top: int = 0) -> list[Sample]:
     """The `keep` best distinct answers per prompt as samples, best first; ties go to the earlier draw.
 
-    An empty answer is never kept.
+    With `top` the best answers of all prompts together, at most so many, whatever their prompt (the corpus-level mode
+    of ChiMed-GPT's scripts). An empty answer is never kept.
     """
     if not draws:
         raise DataError("no answers were sampled", where=step, fix="check `prompts` and `samples` of this step")
     by_prompt: dict[str, list[Draw]] = {}
     for draw in draws:
         by_prompt.setdefault(draw.sample.id, []).append(draw)
-    kept = []
+    kept: list[Draw] = []
     for group in by_prompt.values():
         best: dict[str, Draw] = {}
         for draw in sorted(group, key=lambda one: -one.reward):
             if draw.answer.strip():
                 best.setdefault(draw.answer, draw)
-        kept += [_sample(draw, step=step, model=model) for draw in list(best.values())[:keep]]
-    return kept
+        kept += list(best.values())[: None if top else keep]
+    if top:
+        kept = sorted(kept, key=lambda draw: -draw.reward)[:top]
+    return [_sample(draw, step=step, model=model) for draw in kept]
 
 
 def _sample(draw: Draw, *, step: str, model: str) -> Sample:

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForSequenceClassification
 
-from xinglin.model import load
+from xinglin.model.adapter import FULL, Tuning, open_for_training
 from xinglin.model.attention import Batch
 from xinglin.model.render import Template
 from xinglin.model.score import rewards_at
@@ -61,12 +61,13 @@ def reward(
     folder: Path,
     *,
     schedule: Schedule,
+    tuning: Tuning = FULL,
     progress: Progress | None = None,
 ) -> Rows:
     """Train a reward model on pairs or rankings and save it into `folder`; returns its rows. It starts as `base`."""
     torch.manual_seed(schedule.seed)
     kind = AutoModelForSequenceClassification
-    model, tokenizer = load.open_pair(str(base), kind=kind, num_labels=1, fresh=["score.weight"])
+    model, tokenizer = open_for_training(str(base), tuning, kind=kind, num_labels=1, fresh=["score.weight"])
     rows = pack_pairs(preferences, Template(tokenizer), length=schedule.length)
     fit(model, rows.rows, objective=BRADLEY_TERRY, schedule=schedule, folder=folder, progress=progress)
     keep(model, tokenizer, folder, stage="reward", base=base)

@@ -1,0 +1,202 @@
+"""What the training steps of a recipe do: read records, call one stage of `train`, write weights and curves."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from xinglin import files
+from xinglin.recipe import curate, training
+from xinglin.recipe.context import HELDOUT, PAIRS, PASSAGES, SAMPLES, Context, Numbers, spread
+from xinglin.types import Message, Passage, Preference, Ranking, Sample, Sampling
+
+DRAWS = "draws.jsonl"
+JUDGED = "judged.json"
+
+
+def texts(at: Context, step: str) -> list[str]:
+    """The text of a step that makes passages or samples."""
+    folder = at.plan.folder(step)
+    if (folder / PASSAGES).is_file():
+        return [passage.text for passage in at.read(step, PASSAGES, Passage)]
+    return [message.content for sample in at.read(step, SAMPLES, Sample) for message in sample.messages]
+
+
+def schedule(step: training.Fitting, at: Context) -> Any:
+    """The step's knobs as the schedule of a stage."""
+    from xinglin.train.fit import Schedule
+
+    named = {name for name in Schedule.__dataclass_fields__ if name in type(step).model_fields}
+    return Schedule(seed=at.seed, **{name: getattr(step, name) for name in named})
+
+
+def tuning(step: training.Fitting) -> Any:
+    """What the step trains."""
+    from xinglin.model.adapter import Tuning
+
+    lora = step.lora or training.Lora()
+    if step.tune not in training.ADAPTERS:
+        return Tuning(step.tune)
+    return Tuning(step.tune, lora.rank, lora.alpha, lora.dropout, tuple(lora.targets), lora.embeddings)
+
+
+def curves(at: Context) -> None:
+    """Draw the curves of the stage that has just ended."""
+    from xinglin.train.curves import draw, write_page
+
+    metrics = at.folder / "metrics.jsonl"
+    draw(metrics, at.folder / "curve.png", stage=at.name)
+    write_page(metrics, at.folder / "curve.html", stage=at.name, about=f"{at.plan.recipe.name} · seed {at.seed}")
+
+
+def vocab(step: training.Vocab, at: Context) -> Numbers:
+    """Learn new pieces and add them to a model."""
+    from xinglin.model.vocab import extend
+
+    made = extend(
+        at.model(step.model),
+        (text for name in step.text for text in texts(at, name)),
+        at.folder / "model",
+        pieces=step.pieces,
+        multiple=step.multiple,
+        seed=at.seed,
+    )
+    files.write_json(at.folder / "vocab.json", asdict(made))
+    return {name: value for name, value in asdict(made).items() if isinstance(value, int | float)}
+
+
+def pretrain(step: training.Pretrain, at: Context) -> Numbers:
+    """Train on text."""
+    from xinglin.train.pretrain import pretrain as stage
+
+    passages = at.read(step.data, PASSAGES, Passage)
+    rows = stage(
+        at.model(step.model),
+        passages,
+        at.folder,
+        schedule=schedule(step, at),
+        tuning=tuning(step),
+        progress=at.progress,
+    )
+    curves(at)
+    return rows.numbers()
+
+
+def sft(step: training.Sft, at: Context) -> Numbers:
+    """Train on conversations."""
+    from xinglin.train.sft import sft as stage
+
+    samples = at.read(step.data, SAMPLES, Sample)
+    rows = stage(
+        at.model(step.model),
+        samples,
+        at.folder,
+        schedule=schedule(step, at),
+        tuning=tuning(step),
+        neftune=step.neftune,
+        progress=at.progress,
+    )
+    curves(at)
+    return rows.numbers()
+
+
+def reward(step: training.Reward, at: Context) -> Numbers:
+    """Train a reward model and measure it on what was held out."""
+    from xinglin.model.rewarder import Rewarder
+    from xinglin.train.judged import judge
+    from xinglin.train.reward import reward as stage
+
+    train, heldout = _comparisons(at, step.data)
+    stage(
+        at.model(step.model),
+        train,
+        at.folder,
+        schedule=schedule(step, at),
+        tuning=tuning(step),
+        progress=at.progress,
+    )
+    curves(at)
+    if not heldout:
+        return {"trained": len(train), "heldout": 0}
+    judged = judge(Rewarder(at.folder / "model"), heldout)
+    files.write_json(at.folder / JUDGED, asdict(judged))
+    numbers = {name: value for name, value in asdict(judged).items() if name != "bins"}
+    return {"trained": len(train), "heldout": len(heldout)} | numbers
+
+
+def _comparisons(at: Context, step: str) -> tuple[list[Preference | Ranking], list[Preference | Ranking]]:
+    """The preferences or rankings of a step to train on, and those held out."""
+    folder = at.plan.folder(step)
+    rankings = curate.FILES["rankings"][0]
+    if (folder / rankings).is_file():
+        every = at.read(step, rankings, Ranking)
+        return [one for one in every if not curate.held(one)], [one for one in every if curate.held(one)]
+    return [*at.read(step, PAIRS, Preference)], [*at.read(step, HELDOUT, Preference)]
+
+
+def reject(step: training.Reject, at: Context) -> Numbers:
+    """Sample answers, keep the best by reward, train on them."""
+    from xinglin.train.reject import keep_best
+    from xinglin.train.sft import sft as stage
+
+    draws = _draws(step, at)
+    kept = keep_best(draws, keep=step.keep, step=at.name, model=step.model, top=step.top)
+    at.write(SAMPLES, kept)
+    rows = stage(
+        at.model(step.model),
+        kept,
+        at.folder,
+        schedule=schedule(step, at),
+        tuning=tuning(step),
+        progress=at.progress,
+    )
+    curves(at)
+    mean = sum(draw.reward for draw in draws) / len(draws)
+    best = sum(sample.extra["reward"] for sample in kept) / len(kept)
+    return rows.numbers() | {"drawn": len(draws), "kept": len(kept), "mean_reward": mean, "kept_reward": best}
+
+
+def _draws(step: training.Reject, at: Context) -> list[Any]:
+    """The sampled answers with their rewards; those of a run that was killed while training are read back."""
+    from xinglin.train.reject import Draw
+
+    path = at.folder / DRAWS
+    if not path.is_file():
+        files.write_records(path, _draw(step, at))
+    return files.read_records(path, Draw)
+
+
+def _draw(step: training.Reject, at: Context) -> list[Any]:
+    from xinglin.chat.local import Local
+    from xinglin.model.rewarder import Rewarder
+    from xinglin.train.reject import Draw, prompt_of
+
+    prompts = spread(at.read(step.prompts, SAMPLES, Sample), step.most)
+    policy = Local(at.model(step.model), name=step.model)
+    sampling = Sampling(max_tokens=step.max_tokens, temperature=step.temperature, seed=at.seed)
+    asked = [sample for sample in prompts for _ in range(step.samples)]
+    replies = policy.answer([prompt_of(sample) for sample in asked], sampling)
+    conversations = [
+        [*prompt_of(sample), Message("assistant", reply.text)] for sample, reply in zip(asked, replies, strict=True)
+    ]
+    rewards = Rewarder(at.model(step.reward)).rewards(conversations)
+    return [Draw(sample, reply.text, value) for sample, reply, value in zip(asked, replies, rewards, strict=True)]
+
+
+def prefer(step: training.Prefer, at: Context) -> Numbers:
+    """Align on preference pairs."""
+    from xinglin.train.preference import DEFAULTS, align
+
+    train = spread(at.read(step.data, PAIRS, Preference), step.most)
+    given = {name: getattr(step, name) for name in ("beta", "anchor", "gamma")}
+    rows = align(
+        at.model(step.model),
+        train,
+        at.folder,
+        pull=replace(DEFAULTS[step.do], **{name: value for name, value in given.items() if value is not None}),
+        schedule=schedule(step, at),
+        tuning=tuning(step),
+        progress=at.progress,
+    )
+    curves(at)
+    return {"pairs": len(train)} | rows.numbers()
