@@ -242,7 +242,7 @@ def test_qlora_trains_on_four_bits_and_its_adapter_opens_on_the_whole_base(
     plan = Schedule(epochs=20, batch=2, rate=2e-2, seed=5, length=128)
     losses = {}
     for method in ("lora", "qlora"):
-        tuning = Tuning(method, rank=4)  # type: ignore[arg-type]
+        tuning = Tuning(method, rank=4)
         sft(bases["llama"], samples[:8], tmp_path / method, schedule=plan, tuning=tuning)
         losses[method] = read_metrics(tmp_path / method / "metrics.jsonl")["loss"]
         # A frozen random output layer leaves little to learn.

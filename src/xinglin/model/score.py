@@ -95,6 +95,14 @@ def _score(pairs: Sequence[tuple[list[int], list[int]]], model: PreTrainedModel)
 def rewards_at(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """Rewards [S] of the packed segments: the classification head on each segment's last token.
 
+    Called within `attention.packed(model)`.
+    """
+    return token_scores(model, batch)[batch["ends"]]
+
+
+def token_scores(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """The classification head's output [T] for every token of a packed row.
+
     Called within `attention.packed(model)`. The model's own `forward` pools one token of a row, so the head's output
     for all tokens is taken on its way; calling the parts by themselves would not work for a wrapped model (DDP).
     """
@@ -110,7 +118,7 @@ def rewards_at(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         )
     finally:
         hook.remove()
-    return outputs[0][0, batch["ends"], 0].float()
+    return outputs[0][0, :, 0].float()
 
 
 @torch.inference_mode()

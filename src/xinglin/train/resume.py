@@ -39,6 +39,11 @@ def last_checkpoint(folder: Path) -> Saved | None:
     return None
 
 
+def seal(path: Path) -> None:
+    """Write down the digests of a whole checkpoint: from then on it counts."""
+    files.write_json(path / DIGESTS, _digests(path))
+
+
 def _digests(path: Path) -> dict[str, str]:
     return {name: digest for name, digest in files.digest_folder(path).items() if name != DIGESTS}
 
@@ -64,5 +69,4 @@ class Keeper(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
-            path = self.folder / f"checkpoint-{state.global_step}"
-            files.write_json(path / DIGESTS, _digests(path))
+            seal(self.folder / f"checkpoint-{state.global_step}")

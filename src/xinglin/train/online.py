@@ -1,0 +1,305 @@
+"""The loop shared by PPO, GRPO, RLOO and on-policy distillation: draw answers, score them, update on them, again.
+
+A stage is a `Rule`: how drawn and scored answers become training signals (`prepare`), and the loss on some of them
+(`loss`). The loop owns prompts, sampling, the optimiser, metrics and checkpoints. The randomness of an iteration comes
+from the seed and its number alone, and a checkpoint holds weights, optimiser state and the rule's numbers, so a run
+that was killed ends with the weights of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from xinglin import files
+from xinglin.errors import DataError
+from xinglin.metrics.repetition import repeated_share
+from xinglin.model.attention import check
+from xinglin.model.load import writing
+from xinglin.model.render import Template
+from xinglin.train.finite import not_finite
+from xinglin.train.fit import TRAINER, settle
+from xinglin.train.objective import Part
+from xinglin.train.recorder import METRICS, Progress
+from xinglin.train.resume import DIGESTS, last_checkpoint, seal
+from xinglin.train.rewards import Score
+from xinglin.train.rollout import Rollout, roll
+from xinglin.types import Sample, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """How an online stage runs.
+
+    Every iteration draws `each` answers of at most `max_tokens` tokens to `prompts` prompts, and makes `passes` over
+    them in steps of `batch` answers; `iterations` 0 means once over all prompts. `ceiling` is the KL to the reference
+    (nats per answer) at which training stops with the last weights below it; 0 means no ceiling.
+    """
+
+    rate: float
+    seed: int
+    iterations: int = 0
+    prompts: int = 32
+    each: int = 1
+    batch: int = 32
+    passes: int = 1
+    max_tokens: int = 64
+    temperature: float = 1.0
+    ceiling: float = 0.0
+    clip: float = 1.0
+    minutes: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A drawn answer with its reward, and the reward by source."""
+
+    rollout: Rollout
+    reward: float
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is learnt from one answer: a value per answer token in every tensor; `values` and `returns` for a critic."""
+
+    rollout: Rollout
+    old: torch.Tensor
+    reference: torch.Tensor
+    advantages: torch.Tensor
+    values: torch.Tensor
+    returns: torch.Tensor
+
+    @property
+    def divergence(self) -> float:
+        """An unbiased estimate of the answer's KL to the reference (nats)."""
+        return (self.old - self.reference).sum().item()
+
+
+class Rule(Protocol):
+    """One online stage."""
+
+    state: dict[str, float]
+    """Numbers that change from one iteration to the next and belong in a checkpoint."""
+
+    @property
+    def models(self) -> Sequence[nn.Module]:
+        """What is trained, the policy first."""
+        ...
+
+    def prepare(self, scored: Sequence[Scored]) -> list[Turn]:
+        """What the answers of an iteration teach."""
+        ...
+
+    def loss(self, turns: Sequence[Turn]) -> Part:
+        """The loss over some of them, a mean, with numbers to log."""
+        ...
+
+    def settle(self, divergence: float, answers: int) -> None:
+        """Adjust `state` to the KL of an iteration."""
+        ...
+
+
+Scorer = Callable[[Sequence[Rollout]], Sequence[Score]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Iterations done, whether the KL ceiling ended them, and the metrics of the first and last iteration."""
+
+    iterations: int
+    stopped: bool
+    first: dict[str, float]
+    last: dict[str, float]
+
+
+def online(
+    rule: Rule,
+    template: Template,
+    samples: Sequence[Sample],
+    folder: Path,
+    *,
+    loop: Loop,
+    scorer: Scorer,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Train the rule's models in place. Writes `metrics.jsonl`, one line per iteration, into `folder`."""
+    if not samples:
+        raise DataError("there are no prompts to answer", where=folder.name, fix="check the steps this stage reads")
+    settle(loop.seed)
+    check(rule.models[0])  # type: ignore[arg-type]
+    total = loop.iterations or math.ceil(len(samples) / loop.prompts)
+    run = _Run(rule, folder, loop)
+    lines = run.resume()
+    for number in range(len(lines) + 1, total + 1):
+        started = time.monotonic()
+        sampling = Sampling(loop.max_tokens, loop.temperature, seed=_seed(loop.seed, number))
+        chosen = pick(samples, number, loop)
+        rollouts = roll(rule.models[0], template, chosen, sampling=sampling, each=loop.each)
+        scored = _score(rollouts, scorer, number, rule)
+        turns = rule.prepare(scored)
+        divergence = sum(turn.divergence for turn in turns) / len(turns)
+        if loop.ceiling and divergence > loop.ceiling:
+            run.revert()
+            return run.end(lines, stopped=True)
+        run.remember()
+        numbers = run.update(turns, number)
+        rule.settle(divergence, len(turns))
+        line = {"step": number} | _numbers(scored, divergence) | numbers | rule.state | {"rate": loop.rate}
+        lines.append(line)
+        run.write(lines)
+        if progress:
+            seconds = time.monotonic() - started
+            tokens = sum(len(one.start) + len(one.answer) for one in rollouts)
+            progress(number, total, line | {"tokens_per_second": tokens / seconds})
+    return run.end(lines, stopped=False)
+
+
+def pick(samples: Sequence[Sample], number: int, loop: Loop) -> list[Sample]:
+    """The prompts of an iteration: in each round over the samples every one has its turn, in an order of its own."""
+    chosen = []
+    for place in range((number - 1) * loop.prompts, number * loop.prompts):
+        round_, at = divmod(place, len(samples))
+        order = random.Random(f"{loop.seed}:{round_}").sample(  # noqa: S311 - no secret
+            range(len(samples)), len(samples)
+        )
+        chosen.append(samples[order[at]])
+    return chosen
+
+
+def _seed(seed: int, number: int) -> int:
+    return (seed * 1_000_003 + number) % 2**31
+
+
+def _score(rollouts: list[Rollout], scorer: Scorer, number: int, rule: Rule) -> list[Scored]:
+    scored = [Scored(one, score.value, score.parts) for one, score in zip(rollouts, scorer(rollouts), strict=True)]
+    broken = [one.rollout.sample.id for one in scored if not math.isfinite(one.reward)]
+    if broken:
+        raise not_finite("the reward", float("nan"), step=number, names=broken, model=rule.models[0])
+    return scored
+
+
+def _numbers(scored: Sequence[Scored], divergence: float) -> dict[str, float]:
+    """What an iteration's answers look like."""
+    count = len(scored)
+    names = dict.fromkeys(name for one in scored for name in one.parts)
+    by_source = {f"reward_{name}": sum(one.parts.get(name, 0.0) for one in scored) / count for name in names}
+    return {
+        "reward": sum(one.reward for one in scored) / count,
+        "kl": divergence,
+        "length": sum(len(one.rollout.answer) for one in scored) / count,
+        "finished": sum(one.rollout.finished for one in scored) / count,
+        "repetition": sum(repeated_share(one.rollout.text) for one in scored) / count,
+    } | (by_source if len(names) > 1 else {})
+
+
+class _Run:
+    """Optimiser, checkpoints and metrics of one online training."""
+
+    def __init__(self, rule: Rule, folder: Path, loop: Loop) -> None:
+        self.rule = rule
+        self.folder = folder
+        self.work = folder / files.LOGS / TRAINER
+        self.loop = loop
+        self.weights = {
+            f"{at}.{name}": weight
+            for at, model in enumerate(rule.models)
+            for name, weight in model.named_parameters()
+            if weight.requires_grad
+        }
+        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=loop.rate, weight_decay=0.0)
+        self.good: dict[str, torch.Tensor] = {}
+        self.saved = time.monotonic()
+
+    def resume(self) -> list[dict[str, float]]:
+        """Go on from the last checkpoint; returns the metrics of the iterations before it."""
+        done = last_checkpoint(self.work)
+        if done is None:
+            return []
+        self._take(load_file(done.path / "weights.safetensors"))
+        device = next(iter(self.weights.values())).device
+        state = torch.load(done.path / "optimizer.pt", weights_only=True, map_location=device)
+        self.optimizer.load_state_dict(state)
+        if (done.path / "good.safetensors").is_file():
+            self.good = load_file(done.path / "good.safetensors", device=str(device))
+        kept = files.read_json(done.path / "state.json")
+        self.rule.state.update(kept["state"])
+        return kept["lines"]
+
+    def remember(self) -> None:
+        """These weights are below the KL ceiling."""
+        if self.loop.ceiling:
+            self.good = {name: weight.detach().clone() for name, weight in self.weights.items()}
+
+    def revert(self) -> None:
+        """Go back to the last weights that were."""
+        self._take(self.good)
+
+    @torch.no_grad()
+    def _take(self, given: dict[str, torch.Tensor]) -> None:
+        for name, value in given.items():
+            self.weights[name].copy_(value)
+
+    def update(self, turns: Sequence[Turn], number: int) -> dict[str, float]:
+        """All passes over an iteration's answers; returns the mean of the logged numbers."""
+        order = random.Random(f"{self.loop.seed}:{number}")  # noqa: S311 - no secret
+        logged: list[dict[str, float]] = []
+        for _ in range(self.loop.passes):
+            shuffled = order.sample(list(turns), len(turns))
+            for first in range(0, len(shuffled), self.loop.batch):
+                logged.append(self._step(shuffled[first : first + self.loop.batch], number))
+        return {name: sum(one[name] for one in logged) / len(logged) for name in logged[0]}
+
+    def _step(self, turns: Sequence[Turn], number: int) -> dict[str, float]:
+        part = self.rule.loss(turns)
+        part.total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self.loop.clip).item()
+        if not (math.isfinite(part.total.item()) and math.isfinite(norm)):
+            names = [turn.rollout.sample.id for turn in turns]
+            raise not_finite("the loss", part.total.item(), step=number, names=names, model=self.rule.models[0])
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return {"loss": part.total.item(), "norm": norm} | part.numbers
+
+    def write(self, lines: Sequence[dict[str, float]]) -> None:
+        """Bring the metrics to the disk, and a checkpoint when it is time for one."""
+        files.write_text(self.folder / METRICS, "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines))
+        if time.monotonic() - self.saved < self.loop.minutes * 60:
+            return
+        path = self.work / f"checkpoint-{len(lines)}"
+        path.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            save_file(
+                {name: weight.detach().contiguous() for name, weight in self.weights.items()},
+                path / "weights.safetensors",
+            )
+            if self.good:
+                save_file(self.good, path / "good.safetensors")
+            torch.save(self.optimizer.state_dict(), path / "optimizer.pt")
+        files.write_json(path / "state.json", {"state": self.rule.state, "lines": list(lines)})
+        seal(path)
+        for other in self.work.glob("checkpoint-*"):
+            if other != path and (other / DIGESTS).is_file():
+                shutil.rmtree(other)
+        self.saved = time.monotonic()
+
+    def end(self, lines: Sequence[dict[str, float]], *, stopped: bool) -> Outcome:
+        """What came out."""
+        if not lines:
+            raise DataError(
+                "the KL ceiling was reached before the first update",
+                where=self.folder.name,
+                fix="raise `ceiling`: it is lower than the noise of the estimate",
+            )
+        return Outcome(len(lines), stopped, lines[0], lines[-1])

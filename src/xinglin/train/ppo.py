@@ -1,0 +1,205 @@
+"""Proximal policy optimisation against a reward and a reference (Schulman et al. 2017; Ouyang et al. 2022).
+
+The reward of an answer comes with its last token; every token pays beta times its log-ratio to the reference, the
+policy at the start. A critic of its own, begun as the reward model where there is one, estimates what is still to
+come. Advantages are generalised (GAE, Schulman et al. 2016) and whitened over all tokens of an iteration; the ratios of
+the policy and the changes of the values are clipped.
+
+Shapes: A tokens of an answer, N answer tokens of a packed row.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification
+
+from xinglin.model.adapter import FULL, Tuning, open_for_training
+from xinglin.model.attention import packed
+from xinglin.model.render import Template
+from xinglin.model.score import token_scores
+from xinglin.train.fit import keep
+from xinglin.train.objective import Part
+from xinglin.train.online import Loop, Outcome, Scored, Scorer, Turn, online
+from xinglin.train.recorder import Progress
+from xinglin.train.rollout import Rollout, answer_logprobs, lay_rollouts, logprobs_and_entropy, portions
+from xinglin.types import Sample
+
+CLIP = 0.2
+"""How far a ratio, or a value, may move in one iteration."""
+GAMMA, LAMBDA = 1.0, 0.95
+VALUE_WEIGHT = 0.1
+UNFINISHED = 1.0
+"""What an answer loses that was cut off at the limit."""
+_HORIZON = 1000
+"""Answers over which the KL coefficient adapts (Ziegler et al. 2019, section 2.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ppo:
+    """`beta` is the price of a nat of KL to the reference; with `target` (nats per answer) it adapts to hold the KL."""
+
+    beta: float = 0.05
+    target: float = 0.0
+
+
+def advantages_and_returns(rewards_A: torch.Tensor, values_A: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Generalised advantages and returns [A] of one answer; after its last token nothing more is to come."""
+    advantages_A = torch.zeros_like(rewards_A)
+    later, value_after = 0.0, 0.0
+    for at in range(len(rewards_A) - 1, -1, -1):
+        surprise = rewards_A[at].item() + GAMMA * value_after - values_A[at].item()
+        later = surprise + GAMMA * LAMBDA * later
+        advantages_A[at] = later
+        value_after = values_A[at].item()
+    return advantages_A, advantages_A + values_A
+
+
+def whiten(parts: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The tensors with mean 0 and variance 1 over all their values."""
+    every = torch.cat(list(parts))
+    scale = every.std(correction=0) + 1e-8
+    return [(part - every.mean()) / scale for part in parts]
+
+
+def clipped_policy_loss(
+    logprobs_N: torch.Tensor, old_N: torch.Tensor, advantages_N: torch.Tensor, *, low: float = CLIP, high: float = CLIP
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The clipped surrogate loss (Schulman et al. 2017, eq. 7) and whether each token's ratio was clipped, each [N]."""
+    ratio_N = torch.exp(logprobs_N - old_N)
+    clipped_N = ratio_N.clamp(1 - low, 1 + high)
+    free_N, bound_N = ratio_N * advantages_N, clipped_N * advantages_N
+    return -torch.minimum(free_N, bound_N), bound_N < free_N
+
+
+def clipped_value_loss(values_N: torch.Tensor, old_N: torch.Tensor, returns_N: torch.Tensor) -> torch.Tensor:
+    """Half the larger squared error of the values as they are and kept within `CLIP` of the old ones, [N]."""
+    near_N = old_N + (values_N - old_N).clamp(-CLIP, CLIP)
+    return 0.5 * torch.maximum((values_N - returns_N) ** 2, (near_N - returns_N) ** 2)
+
+
+def adapt_coefficient(beta: float, divergence: float, *, target: float, answers: int) -> float:
+    """The KL coefficient after an iteration (Ziegler et al. 2019, section 2.2)."""
+    error = max(-0.2, min(0.2, divergence / target - 1))
+    return beta * (1 + error * answers / _HORIZON)
+
+
+class Reference:
+    """The policy at the start: an adapter switched off, or a frozen copy."""
+
+    def __init__(self, policy: Any) -> None:
+        self.adapter = hasattr(policy, "disable_adapter")
+        self.model = policy if self.adapter else copy.deepcopy(policy).eval().requires_grad_(False)
+
+    def logprobs(self, rollouts: Sequence[Rollout], *, temperature: float) -> list[torch.Tensor]:
+        """Its log-probabilities of every answer's tokens."""
+        off: AbstractContextManager[Any] = self.model.disable_adapter() if self.adapter else nullcontext()
+        with off:
+            return answer_logprobs(self.model, rollouts, temperature=temperature)
+
+
+@dataclass(slots=True)
+class _Rule:
+    policy: Any
+    critic: Any
+    reference: Reference
+    knobs: Ppo
+    temperature: float
+    state: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def models(self) -> list[nn.Module]:
+        return [self.policy, self.critic]
+
+    def prepare(self, scored: Sequence[Scored]) -> list[Turn]:
+        rollouts = [one.rollout for one in scored]
+        old = answer_logprobs(self.policy, rollouts, temperature=self.temperature)
+        reference = self.reference.logprobs(rollouts, temperature=self.temperature)
+        values = self._values(rollouts)
+        shaped = []
+        for one, mine, theirs, values_A in zip(scored, old, reference, values, strict=True):
+            rewards_A = -self.state["coefficient"] * (mine - theirs)
+            rewards_A[-1] += one.reward - (0.0 if one.rollout.finished else UNFINISHED)
+            shaped.append(advantages_and_returns(rewards_A, values_A))
+        white = whiten([advantages for advantages, _ in shaped])
+        return [
+            Turn(rollouts[at], old[at], reference[at], white[at], values[at], shaped[at][1])
+            for at in range(len(rollouts))
+        ]
+
+    @torch.no_grad()
+    def _values(self, rollouts: Sequence[Rollout]) -> list[torch.Tensor]:
+        found: list[torch.Tensor] = []
+        for portion in portions(rollouts):
+            found += self._value(portion).split([len(one.answer) for one in portion])
+        return found
+
+    def _value(self, rollouts: Sequence[Rollout]) -> torch.Tensor:
+        """The critic's estimate [N] before every answer token."""
+        batch, answers_T = lay_rollouts(rollouts, device=next(self.critic.parameters()).device)
+        with packed(self.critic):
+            return token_scores(self.critic, batch)[answers_T.nonzero().squeeze(1) - 1]
+
+    def loss(self, turns: Sequence[Turn]) -> Part:
+        rollouts = [turn.rollout for turn in turns]
+        old_N, advantages_N, values_N, returns_N = (
+            torch.cat([getattr(turn, name) for turn in turns]) for name in ("old", "advantages", "values", "returns")
+        )
+        with packed(self.policy):
+            logprobs_N, entropy_N = logprobs_and_entropy(self.policy, rollouts, temperature=self.temperature)
+        policy_N, clipped_N = clipped_policy_loss(logprobs_N, old_N, advantages_N)
+        now_N = self._value(rollouts)
+        value_N = clipped_value_loss(now_N, values_N, returns_N)
+        spread = returns_N.var(correction=0).clamp(min=1e-8)
+        numbers = {
+            "entropy": entropy_N.mean().item(),
+            "clipped": clipped_N.float().mean().item(),
+            "value_loss": value_N.mean().item(),
+            "explained": (1 - (returns_N - now_N.detach()).var(correction=0) / spread).item(),
+        }
+        return Part(policy_N.mean() + VALUE_WEIGHT * value_N.mean(), numbers)
+
+    def settle(self, divergence: float, answers: int) -> None:
+        if self.knobs.target:
+            self.state["coefficient"] = adapt_coefficient(
+                self.state["coefficient"], divergence, target=self.knobs.target, answers=answers
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What an online stage starts from: the policy, what is trained of it, and for PPO the reward model (or "")."""
+
+    policy: Path | str
+    tuning: Tuning = FULL
+    reward: Path | str = ""
+
+
+def ppo(
+    start: Start,
+    samples: Sequence[Sample],
+    folder: Path,
+    *,
+    scorer: Scorer,
+    loop: Loop,
+    knobs: Ppo,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Train the policy on rewards of its own answers to the samples' prompts and save it into `folder`."""
+    torch.manual_seed(loop.seed)
+    policy, tokenizer = open_for_training(str(start.policy), start.tuning)
+    critic, _ = open_for_training(
+        str(start.reward or start.policy), start.tuning, kind=AutoModelForSequenceClassification, num_labels=1,
+        fresh=[] if start.reward else ["score.weight"],
+    )  # fmt: skip
+    rule = _Rule(policy, critic, Reference(policy), knobs, loop.temperature, {"coefficient": knobs.beta})
+    outcome = online(rule, Template(tokenizer), samples, folder, loop=loop, scorer=scorer, progress=progress)
+    keep(policy, tokenizer, folder, stage="ppo", base=start.policy)
+    return outcome
