@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import xinglin
-from xinglin.cli import data, interrupt, knowledge
+from xinglin.cli import data, interrupt, knowledge, model
 from xinglin.errors import FULL_DISK, EngineError, GateError, MedError, RecipeError, full_disk
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ runs_app = typer.Typer(help="列出或清理运行结果。List or prune finishe
 app.add_typer(runs_app, name="runs")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(data.app, name="data")
+app.add_typer(model.app, name="model")
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="配方文件 recipe file (.yaml)")]
 DataRoot = Annotated[

@@ -21,6 +21,8 @@ Facts = Annotated[str, Needs("facts")]
 Passages = Annotated[str, Needs("passages")]
 Samples = Annotated[str, Needs("samples")]
 Preferences = Annotated[str, Needs("preferences")]
+Prompts = Annotated[str, Needs("prompts")]
+"""Samples, or exam questions."""
 Comparisons = Annotated[str, Needs("comparisons")]
 """Preferences or rankings."""
 Questions = Annotated[str, Needs("questions")]

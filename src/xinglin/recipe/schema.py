@@ -36,7 +36,18 @@ from xinglin.recipe.fields import (
     StepName,
     Whole,
 )  # fmt: skip
-from xinglin.recipe.training import Prefer, Pretrain, Reject, Reward, Sft, Vocab
+from xinglin.recipe.training import (
+    Distill,
+    Grouped,
+    Merge,
+    Ppo,
+    Prefer,
+    Pretrain,
+    Reject,
+    Reward,
+    Sft,
+    Vocab,
+)  # fmt: skip
 
 Task = Literal["recall", "choice", "indications"]
 
@@ -91,7 +102,7 @@ class Templates(Step):
     facts: Facts
     phrasings: Annotated[Whole, Field(ge=1, le=20)] = 6
     skip: Annotated[Whole, Field(ge=0, le=20)] = 0
-    makes: ClassVar[tuple[str, ...]] = ("samples", "questions", "text")
+    makes: ClassVar[tuple[str, ...]] = ("samples", "questions", "text", "prompts")
 
 
 class PairsStep(Step):
@@ -154,6 +165,10 @@ AnyStep = Annotated[
     | Reward
     | Reject
     | Prefer
+    | Ppo
+    | Grouped
+    | Distill
+    | Merge
     | Evaluate,
     Field(discriminator="do"),
 ]
@@ -177,6 +192,16 @@ class Recipe(Closed):
     serve: Serve | None = None
 
 
+_ALSO = {
+    "samples": ("text", "prompts"),
+    "questions": ("prompts",),
+    "passages": ("text",),
+    "preferences": ("comparisons",),
+    "rankings": ("comparisons",),
+}
+"""What records of a noun serve as, too."""
+
+
 def nouns(step: Step, earlier: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The nouns a step makes; a step that curates records makes what all its inputs, steps before it, make."""
     if isinstance(step, Import):
@@ -186,8 +211,7 @@ def nouns(step: Step, earlier: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]
         made = next((noun for noun in RECORDS if all(noun in one for one in inputs)), "")
     else:
         return step.makes
-    also = {"samples": "text", "passages": "text", "preferences": "comparisons", "rankings": "comparisons"}
-    return tuple(noun for noun in (made, also.get(made, "")) if noun)
+    return (made, *_ALSO.get(made, ())) if made else ()
 
 
 def made(recipe: Recipe) -> dict[str, tuple[str, ...]]:

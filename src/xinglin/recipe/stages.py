@@ -30,7 +30,7 @@ def schedule(step: training.Fitting, at: Context) -> Any:
     return Schedule(seed=at.seed, **{name: getattr(step, name) for name in named})
 
 
-def tuning(step: training.Fitting) -> Any:
+def tuning(step: training.Fitting | training.Online | training.Distill) -> Any:
     """What the step trains."""
     from xinglin.model.adapter import Tuning
 
@@ -200,3 +200,10 @@ def prefer(step: training.Prefer, at: Context) -> Numbers:
     )
     curves(at)
     return {"pairs": len(train)} | rows.numbers()
+
+
+def merge(step: training.Merge, at: Context) -> Numbers:
+    """Put an adapter into the weights of its base."""
+    from xinglin.model.merge import merge as put_together
+
+    return {"difference": put_together([at.model(step.model)], at.folder / "model")}

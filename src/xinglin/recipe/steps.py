@@ -10,7 +10,7 @@ from typing import Any
 
 from xinglin import files
 from xinglin.errors import DataError
-from xinglin.recipe import curate, schema, stages, training
+from xinglin.recipe import curate, online, schema, stages, training
 from xinglin.recipe.context import CHOICE, FACTS, HELDOUT, PAIRS, PASSAGES, RECALL, SAMPLES, Context, Numbers
 from xinglin.types import Fact
 
@@ -143,5 +143,9 @@ STEPS: dict[type[schema.Step], Callable[[Any, Context], Numbers]] = {
     training.Reward: stages.reward,
     training.Reject: stages.reject,
     training.Prefer: stages.prefer,
+    training.Ppo: online.ppo,
+    training.Grouped: online.grouped,
+    training.Distill: online.distill,
+    training.Merge: stages.merge,
     schema.Evaluate: evaluate,
 }

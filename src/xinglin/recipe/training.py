@@ -1,4 +1,4 @@
-"""Steps that train: vocabulary, pretraining, SFT, reward model, rejection sampling, the DPO family.
+"""Steps that train: vocabulary, pretraining, SFT, reward model, rejection sampling, preferences, online stages.
 
 The default rates suit full fine-tuning of a 1-8 B base; adapters take about ten times as much, and `tiny` a hundred.
 """
@@ -14,11 +14,13 @@ from xinglin.recipe.fields import (
     Comparisons,
     Count,
     Epochs,
+    Facts,
     Needs,
     Number,
     Passages,
     Policy,
     Preferences,
+    Prompts,
     Rate,
     Rewarder,
     Samples,
@@ -45,6 +47,16 @@ class Lora(Closed):
     embeddings: bool = False
 
 
+def _with_adapter(given: Any) -> Any:
+    """Who gives the knobs of an adapter wants one."""
+    return {"tune": "lora"} | given if isinstance(given, dict) and given.get("lora") is not None else given
+
+
+def _check_adapter(tune: str, lora: Lora | None) -> None:
+    if lora and tune not in ADAPTERS:
+        raise ValueError(f"lora has no effect with tune: {tune}; remove it, or choose {', '.join(ADAPTERS)}")
+
+
 class Fitting(Step):
     """Knobs of every stage: `batch` packed rows of `length` tokens a step, `rate` the learning rate.
 
@@ -61,14 +73,11 @@ class Fitting(Step):
     @model_validator(mode="before")
     @classmethod
     def _an_adapter_is_meant(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("lora") is not None:
-            return {"tune": "lora"} | given
-        return given
+        return _with_adapter(given)
 
     @model_validator(mode="after")
     def _knobs_of_an_adapter_need_one(self) -> Self:
-        if self.lora and self.tune not in ADAPTERS:
-            raise ValueError(f"lora has no effect with tune: {self.tune}; remove it, or choose {', '.join(ADAPTERS)}")
+        _check_adapter(self.tune, self.lora)
         return self
 
 
@@ -156,7 +165,7 @@ class Reject(Fitting):
     most: Count = 400
     temperature: Annotated[Number, Field(gt=0, le=5)] = 0.8
     max_tokens: Annotated[Whole, Field(ge=1, le=8192)] = 64
-    makes: ClassVar[tuple[str, ...]] = ("model", "samples")
+    makes: ClassVar[tuple[str, ...]] = ("model", "samples", "prompts")
 
     @model_validator(mode="after")
     def _keeps_no_more_than_it_draws(self) -> Self:
@@ -185,4 +194,96 @@ class Prefer(Training):
     def _the_margin_is_simpos(self) -> Self:
         if self.gamma is not None and self.do != "simpo":
             raise ValueError(f"gamma has no effect with do: {self.do}; it is the margin of simpo")
+        return self
+
+
+Verifier = Literal["facts", "knowledge", "exam", "form", "safety"]
+_ON_FACTS = ("facts", "knowledge")
+
+
+class Merge(Step):
+    """An adapter put into the weights of its base: a plain model, with proof that the logits are the same."""
+
+    do: Literal["merge"]
+    model: Policy
+    makes: ClassVar[tuple[str, ...]] = ("model",)
+
+
+class Online(Step):
+    """Knobs of the stages that train on rewards of the policy's own answers.
+
+    An iteration draws answers to `batch` prompts and makes `passes` over them; `iterations` 0 means once over all
+    prompts. The reward is that of the reward model plus the weighted verifiers in `verify`; `facts` and `knowledge`
+    look facts up in `knowledge`. `ceiling` (nats of KL per answer) ends training with the last weights below it.
+    """
+
+    model: Policy
+    prompts: Prompts
+    reward: Rewarder | None = None
+    verify: dict[Verifier, Annotated[Number, Field(gt=0, le=100)]] = Field(default_factory=dict)
+    knowledge: Facts | None = None
+    rate: Rate = 1e-6
+    iterations: Annotated[Whole, Field(ge=0)] = 0
+    batch: Count = 32
+    passes: Annotated[Whole, Field(ge=1, le=16)] = 1
+    max_tokens: Annotated[Whole, Field(ge=1, le=8192)] = 64
+    ceiling: Annotated[Number, Field(ge=0)] = 0.0
+    tune: Tune = "full"
+    lora: Lora | None = None
+    makes: ClassVar[tuple[str, ...]] = ("model",)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _an_adapter_is_meant(cls, given: Any) -> Any:
+        return _with_adapter(given)
+
+    @model_validator(mode="after")
+    def _has_a_reward(self) -> Self:
+        if not (self.reward or self.verify):
+            raise ValueError("nothing rewards the answers: name a reward model in reward, or verifiers in verify")
+        if any(name in _ON_FACTS for name in self.verify) and not self.knowledge:
+            raise ValueError("the verifiers facts and knowledge need the key knowledge (a step with facts)")
+        _check_adapter(self.tune, self.lora)
+        return self
+
+
+class Ppo(Online):
+    """Proximal policy optimisation; `beta` prices a nat of KL, and adapts to hold a `target` (nats per answer)."""
+
+    do: Literal["ppo"]
+    beta: Annotated[Number, Field(ge=0, le=10)] = 0.05
+    target: Annotated[Number, Field(ge=0)] = 0.0
+
+
+class Grouped(Online):
+    """GRPO or RLOO: `samples` answers to a prompt are measured against each other; `beta` prices the KL."""
+
+    do: Literal["grpo", "rloo"]
+    samples: Annotated[Whole, Field(ge=2, le=128)] = 4
+    beta: Annotated[Number, Field(ge=0, le=10)] = 0.0
+
+
+class Distill(Step):
+    """On-policy distillation: the model answers, and a teacher of the same vocabulary judges every word."""
+
+    do: Literal["distill"]
+    model: Policy
+    teacher: Policy
+    prompts: Prompts
+    rate: Rate = 1e-6
+    iterations: Annotated[Whole, Field(ge=0)] = 0
+    batch: Count = 32
+    max_tokens: Annotated[Whole, Field(ge=1, le=8192)] = 64
+    tune: Tune = "full"
+    lora: Lora | None = None
+    makes: ClassVar[tuple[str, ...]] = ("model",)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _an_adapter_is_meant(cls, given: Any) -> Any:
+        return _with_adapter(given)
+
+    @model_validator(mode="after")
+    def _knobs_of_an_adapter_need_one(self) -> Self:
+        _check_adapter(self.tune, self.lora)
         return self

@@ -41,6 +41,10 @@ VERSIONS: dict[type[schema.Step], Version] = {
     training.Sft: Version(2, 50, weights=True, resumes=True),
     training.Reward: Version(2, 30, weights=True, resumes=True),
     training.Reject: Version(2, 20, weights=True, resumes=True),
+    training.Ppo: Version(1, 60, weights=True, resumes=True),
+    training.Grouped: Version(1, 40, weights=True, resumes=True),
+    training.Distill: Version(1, 40, weights=True, resumes=True),
+    training.Merge: Version(1, 2, weights=True),
     training.Prefer: Version(2, 10, weights=True, resumes=True),
     schema.Evaluate: Version(2, 45, weights=True, resumes=True),
 }

@@ -13,20 +13,19 @@ Record = TypeVar("Record", Passage, Sample, Preference, Ranking)
 
 
 def hold_out(records: Sequence[Record], *, share: float, seed: int) -> tuple[list[Record], list[Record]]:
-    """The records to train on and those to measure on.
+    """The records to train on and those to measure on: of the groups at least one, where a share is wanted.
 
-    Records of one group (a dialogue, document or entity; else the record itself) stay together, and a group is on the
-    same side whatever else the data holds.
+    Records of one group (a dialogue, document or entity; else the record itself) stay together.
     """
-    train: list[Record] = []
-    kept: list[Record] = []
-    for record in records:
-        name = record.origin.group or record.id
-        draw = int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8]) / 2**64
-        (kept if draw < share else train).append(record)
-    if share and not (kept and train):
+    if not share:
+        return list(records), []
+    groups = {record.origin.group or record.id for record in records}
+    ranked = sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    chosen = set(ranked[: max(1, round(share * len(ranked)))])
+    train = [record for record in records if (record.origin.group or record.id) not in chosen]
+    if not train:
         raise DataError(
-            f"a share of {share} of {len(records)} records leaves nothing on one side",
-            fix="raise or lower `heldout`, or give more data",
+            "all records are of one group, and none is left to train on when it is held out",
+            fix="set `heldout` to 0, or give data of more groups",
         )
-    return train, kept
+    return train, [record for record in records if (record.origin.group or record.id) in chosen]

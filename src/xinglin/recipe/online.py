@@ -1,0 +1,119 @@
+"""What the steps do that train on rewards of the policy's own answers: PPO, GRPO, RLOO, on-policy distillation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from xinglin.recipe import curate, training
+from xinglin.recipe.context import FACTS, SAMPLES, Context, Numbers
+from xinglin.recipe.stages import curves, tuning
+from xinglin.types import Fact, Message, Question, Sample
+
+HELDOUT = 0.1
+"""Share of the prompts that is not trained on and on which the reward is measured before and after."""
+_STEPS = 4
+"""Optimiser steps of a pass over an iteration's answers."""
+
+
+def ppo(step: training.Ppo, at: Context) -> Numbers:
+    """Train by PPO."""
+    from xinglin.train.ppo import Ppo, Start
+    from xinglin.train.ppo import ppo as stage
+
+    start = Start(at.model(step.model), tuning(step), at.model(step.reward) if step.reward else "")
+    knobs = Ppo(beta=step.beta, target=step.target)
+    return _train(
+        step, at, 1, lambda data, scorer, loop: stage(
+            start, data, at.folder, scorer=scorer, loop=loop, knobs=knobs, progress=at.progress
+        )
+    )  # fmt: skip
+
+
+def grouped(step: training.Grouped, at: Context) -> Numbers:
+    """Train by GRPO or RLOO."""
+    from xinglin.train.group import Group
+    from xinglin.train.group import group as stage
+    from xinglin.train.ppo import Start
+
+    start, knobs = Start(at.model(step.model), tuning(step)), Group(step.do, beta=step.beta)
+    return _train(
+        step, at, step.samples, lambda data, scorer, loop: stage(
+            start, data, at.folder, scorer=scorer, loop=loop, knobs=knobs, progress=at.progress
+        )
+    )  # fmt: skip
+
+
+def distill(step: training.Distill, at: Context) -> Numbers:
+    """Train by a teacher's judgement."""
+    from xinglin.train.distill import distill as stage
+    from xinglin.train.online import Loop
+    from xinglin.train.ppo import Start
+
+    loop = Loop(
+        rate=step.rate, seed=at.seed, iterations=step.iterations, prompts=step.batch,
+        batch=max(1, step.batch // _STEPS), max_tokens=step.max_tokens,
+    )  # fmt: skip
+    start = Start(at.model(step.model), tuning(step))
+    outcome = stage(
+        start, at.model(step.teacher), prompts(at, step.prompts), at.folder, loop=loop, progress=at.progress
+    )
+    curves(at)
+    return {"iterations": outcome.iterations, "first_loss": outcome.first["loss"], "last_loss": outcome.last["loss"]}
+
+
+def _train(step: training.Online, at: Context, each: int, stage: Callable[..., Any]) -> Numbers:
+    """Train on most prompts, then measure start and result on the others."""
+    from xinglin.train.heldout import hold_out
+    from xinglin.train.measure import compare
+    from xinglin.train.online import Loop
+
+    train, kept = hold_out(prompts(at, step.prompts), share=HELDOUT, seed=at.seed)
+    scorer = _scorer(step, at)
+    loop = Loop(
+        rate=step.rate, seed=at.seed, iterations=step.iterations, prompts=step.batch, each=each,
+        batch=max(1, step.batch * each // _STEPS), passes=step.passes, max_tokens=step.max_tokens,
+        ceiling=step.ceiling,
+    )  # fmt: skip
+    outcome = stage(train, scorer, loop)
+    curves(at)
+    measured = compare(at.model(step.model), at.folder / "model", kept, scorer=scorer, loop=loop)
+    return {"iterations": outcome.iterations, "stopped": outcome.stopped} | measured
+
+
+def prompts(at: Context, step: str) -> list[Sample]:
+    """The prompts of a step: its samples, or its exam questions as prompts with their options and answer."""
+    folder = at.plan.folder(step)
+    if (folder / SAMPLES).is_file():
+        return at.read(step, SAMPLES, Sample)
+    return [exam_prompt(one) for one in at.read(step, curate.FILES["questions"][0], Question)]
+
+
+def exam_prompt(question: Question) -> Sample:
+    """An exam question as a prompt that asks for the option, with what the verifier `exam` needs."""
+    options = {chr(ord("A") + at): choice for at, choice in enumerate(question.choices)}
+    listed = "\n".join(f"{letter}. {choice}" for letter, choice in options.items())
+    *before, last = question.messages
+    asked = Message("user", f"{last.content}\n{listed}\n请直接给出正确选项。")
+    # Answers are letters by place (formats/questions.py), or in files of our own the texts of the options.
+    right = "".join(letter for letter, choice in options.items() if {letter, choice} & {*question.answers})
+    extra = {"options": options, "answer": right}
+    return Sample(question.id, (*before, asked), question.origin, extra=extra)
+
+
+def _scorer(step: training.Online, at: Context) -> Any:
+    from xinglin.train import rewards
+
+    facts = at.read(step.knowledge, FACTS, Fact) if step.knowledge else []
+    makers: dict[str, Callable[[], rewards.Reward]] = {
+        "facts": lambda: rewards.from_facts(facts),
+        "knowledge": lambda: rewards.from_knowledge(facts),
+        "exam": lambda: rewards.exam,
+        "form": lambda: rewards.form,
+        "safety": lambda: rewards.safety,
+    }
+    found = {name: makers[name]() for name in step.verify}
+    weights: dict[str, float] = dict(step.verify)  # type: ignore[arg-type] - names of verifiers are strings
+    if step.reward:
+        found["model"], weights["model"] = rewards.from_model(at.model(step.reward)), 1.0
+    return rewards.Mix(found, weights)

@@ -1,0 +1,35 @@
+"""Mistakes in training steps stop a recipe before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_world import DATA
+
+from xinglin import files
+from xinglin.errors import RecipeError
+from xinglin.recipe.read import read_recipe
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{do: sft, model: base, data: qa, lora: {rank: 8}, tune: freeze}", "lora has no effect with tune: freeze"),
+        ("{do: sft, model: base, data: qa, lora: {rnak: 8}}", "unknown key"),
+        ("{do: sft, model: base, data: qa, patience: 2}", "patience needs held-out data"),
+        ("{do: dpo, model: base, data: dealt, gamma: 1}", "gamma has no effect with do: dpo"),
+        ("{do: ppo, model: base, prompts: qa}", "nothing rewards the answers"),
+        ("{do: grpo, model: base, prompts: qa, verify: {facts: 1}}", "need the key knowledge"),
+        ("{do: grpo, model: base, prompts: qa, verify: {fact: 1}, knowledge: kb}", "fact"),
+        ("{do: grpo, model: base, prompts: books, verify: {form: 1}}", "needs prompts"),
+        ("{do: reward, model: base, data: qa}", "needs comparisons"),
+        ("{do: reject, model: base, reward: base, prompts: qa}", "needs reward model"),
+    ],
+)
+def test_a_mistake_in_a_training_step_stops_before_anything_runs(line: str, problem: str, tmp_path: Path) -> None:
+    files.write_text(tmp_path / "recipe.yaml", f"{DATA}  wrong: {line}\n")
+    with pytest.raises(RecipeError, match=problem) as caught:
+        read_recipe(tmp_path / "recipe.yaml")
+    assert "recipe.yaml:" in caught.value.where
+    assert caught.value.code == 2

@@ -1,0 +1,86 @@
+"""Every training step in one recipe: what each makes is what the next reads, and its manifest says how it went."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from small_world import DATA, make
+
+from xinglin import files
+from xinglin.model.card import read_card
+from xinglin.recipe.manifest import read_manifest
+from xinglin.recipe.plan import Plan
+from xinglin.recipe.run import Silent, run
+
+REGIME = (
+    DATA
+    + """\
+  more:   {do: templates, facts: taught, skip: 3, phrasings: 3}
+  wide:   {do: vocab, model: base, text: [qa], pieces: 12}
+  pt:     {do: pretrain, model: wide, data: books, rate: 2.0e-3, tune: embeddings}
+  first:  {do: sft, model: pt, data: qa, epochs: 12, rate: 5.0e-3, heldout: 0.2, neftune: 5}
+  sft:    {do: sft, model: first, data: qa, epochs: 4, rate: 1.0e-3, lora: {rank: 4}, micro: 2}
+  whole:  {do: merge, model: sft}
+  rm:     {do: reward, model: whole, data: dealt, epochs: 4, rate: 1.0e-3}
+  rs:     {do: reject, model: whole, reward: rm, prompts: more, samples: 2, top: 5, most: 10, rate: 1.0e-4}
+  ppo:    {do: ppo, model: rs, reward: rm, prompts: more, verify: {form: 0.5}, iterations: 2, batch: 8, rate: 1.0e-4}
+  grpo:   {do: grpo, model: ppo, prompts: more, verify: {facts: 1, form: 0.2}, knowledge: kb, iterations: 2, batch: 4}
+  rloo:   {do: rloo, model: grpo, prompts: exam, verify: {exam: 1, safety: 1}, iterations: 1, batch: 4, samples: 2}
+  kto:    {do: kto, model: rloo, data: dealt, most: 6, tune: freeze}
+  simpo:  {do: simpo, model: kto, data: dealt, most: 6, gamma: 0.5}
+  small:  {do: distill, model: base, teacher: base, prompts: more, iterations: 1, batch: 4}
+"""
+).replace("steps:\n", "steps:\n  exam:   {do: import, input: [exam.jsonl], noun: questions}\n")
+OPTIONS = {"A": "甲类感染", "B": "乙类感染", "C": "丙类感染", "D": "头痛"}
+EXAM = [{"question": f"示例{name}素用于什么？", "options": OPTIONS, "answer": "B"} for name in "甲乙丙丁戊己"]
+
+
+@pytest.fixture(scope="module")
+def regime(tmp_path_factory: pytest.TempPathFactory, threads: None) -> Plan:
+    root = tmp_path_factory.mktemp("regime")
+    files.write_text(root / "exam.jsonl", "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in EXAM))
+    made = make(root, REGIME)
+    run(made, watcher=Silent())
+    return make(root, REGIME)
+
+
+def numbers(plan: Plan, step: str) -> dict[str, float]:
+    manifest = read_manifest(plan.folder(step))
+    assert manifest
+    return manifest.numbers
+
+
+def test_every_stage_is_done_and_leaves_a_model_with_its_card(regime: Plan) -> None:
+    assert all(step.done for step in regime.steps)
+    wanted = {"wide": "vocab", "pt": "pretrain", "sft": "sft", "whole": "merge", "rm": "reward", "ppo": "ppo"}
+    assert {step: read_card(regime.folder(step) / "model").stage for step in wanted} == wanted
+    for step in ("grpo", "rloo", "kto", "simpo"):
+        assert read_card(regime.folder(step) / "model").stage == step
+    assert read_card(regime.folder("sft") / "model").adapter == "lora"
+    for step in ("pt", "first", "rm", "rs", "ppo", "rloo", "kto", "small"):
+        assert (regime.folder(step) / "curve.html").is_file()
+        assert (regime.folder(step) / "curve.png").is_file()
+        assert not (regime.folder(step) / "logs" / "trainer").exists()
+
+
+def test_the_manifests_say_how_each_stage_went(regime: Plan) -> None:
+    assert 0 < numbers(regime, "wide")["added"] <= 12
+    assert numbers(regime, "wide")["compression_after"] > numbers(regime, "wide")["compression_before"]
+    assert numbers(regime, "whole")["difference"] <= 1e-4
+    judged = numbers(regime, "rm")
+    assert {"accuracy", "low", "high", "margin", "calibration", "length", "shorter", "longer"} <= set(judged)
+    assert json.loads((regime.folder("rm") / "judged.json").read_text())["bins"]
+    assert numbers(regime, "rs")["kept"] == 5
+    for step in ("ppo", "grpo"):
+        assert {"reward_before", "reward_after", "low", "high", "p", "heldout_kl"} <= set(numbers(regime, step))
+
+
+def test_an_exam_question_becomes_a_prompt_with_its_options_and_answer(regime: Plan) -> None:
+    from xinglin.recipe.context import Context
+    from xinglin.recipe.online import prompts
+
+    at = Context(regime.folder("rloo"), regime, "rloo", 7, lambda *_: None)
+    first = prompts(at, "exam")[0]
+    assert first.messages[-1].content.endswith("A. 甲类感染\nB. 乙类感染\nC. 丙类感染\nD. 头痛\n请直接给出正确选项。")
+    assert first.extra["answer"] == "B"
