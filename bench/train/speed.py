@@ -175,7 +175,7 @@ def heldout_loss(folder: Path, work: Path, length: int) -> float | None:
     encoded, _ = encode_samples(samples(work / "heldout/heldout.jsonl"), Template(tokenizer), length=length)
     rows = pack([[one] for one in encoded], length=length).rows
     with packed(model):
-        return Best(rows, NEXT_TOKEN, folder, patience=0).measure(model)
+        return sum(Best(rows, NEXT_TOKEN, folder, patience=0).measure(model))
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from xinglin.data.topics import Topic
 from xinglin.errors import DataError, EngineError, RecipeError
 from xinglin.knowledge.patterns import Pattern
 from xinglin.model import load
+from xinglin.model.attention import packed
 from xinglin.model.card import read_card
 from xinglin.model.render import Template
 from xinglin.model.rewarder import Rewarder
@@ -239,12 +240,17 @@ def test_the_best_weights_on_held_out_rows_are_the_result_and_training_stops_ear
     # A rate that destroys the model after a while: the held-out loss falls, then rises.
     plan = Schedule(epochs=40, batch=1, rate=0.4, seed=2, warmup=0.8, clip=1e9, patience=2)
     fit(model, rows, objective=NEXT_TOKEN, schedule=plan, folder=tmp_path, heldout=rows[:2])
-    losses = files.read_json(tmp_path / "logs" / "trainer" / "heldout.json")
-    best = min(losses.values())
-    assert list(losses.values())[-1] > best
+    kept = files.read_json(tmp_path / "logs" / "trainer" / "heldout.json")
+    losses = [sum(kept[step]) for step in sorted(kept, key=int)]
+    best = min(losses)
+    assert losses[-1] > best
     assert len(losses) < MEASUREMENTS
     assert len(read_metrics(tmp_path / "metrics.jsonl")["step"]) < 40 * len(rows)
-    assert Best(rows[:2], NEXT_TOKEN, tmp_path, patience=0).measure(model) == pytest.approx(best, rel=1e-5)
+    with packed(model):
+        assert sum(Best(rows[:2], NEXT_TOKEN, tmp_path, patience=0).measure(model)) == pytest.approx(best, rel=1e-5)
+    result = files.read_json(tmp_path / "heldout.json")
+    assert (result["heldout_before"], result["heldout_after"]) == pytest.approx((losses[0], best))
+    assert result["heldout_rows"] == 2
 
 
 def test_rows_that_cannot_be_dealt_out_evenly_are_an_error() -> None:

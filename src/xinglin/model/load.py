@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from xinglin.types import Checkpoint
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
+# It says at import, to everybody, that a kernel for 4-bit weights on a CPU could be downloaded.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 # By default MKL divides its work by what the processors have to spare, and on a busy machine one run in dozens differed
 # in the last bits. AUTO fixes the division: the same kernels, numbers and speed (measured), the same in every run.
 os.environ.setdefault("MKL_CBWR", "AUTO")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,11 @@ class Context:
     name: str
     seed: int
     progress: Callable[[int, int, dict[str, float]], None]
+
+    @property
+    def writes(self) -> bool:
+        """Whether this is the process that writes files, of those that share a training step."""
+        return os.environ.get("RANK", "0") == "0"
 
     def read(self, step: str, file: str, noun: type[Noun]) -> list[Noun]:
         """The records of a finished step."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from xinglin import files
 from xinglin.errors import FULL_DISK, RecipeError, full_disk
+from xinglin.recipe import parallel
 from xinglin.recipe.context import Context
 from xinglin.recipe.lock import locked
 from xinglin.recipe.manifest import Manifest, read_manifest
@@ -72,7 +73,11 @@ def _run_step(plan: Plan, step: Planned, watcher: Watcher) -> Manifest:
     started, clock = datetime.now(UTC), time.monotonic()
     context = Context(folder=step.folder, plan=plan, name=step.name, seed=plan.recipe.seed, progress=watcher.moved)
     try:
-        numbers = STEPS[type(step.step)](step.step, context)
+        numbers = (
+            parallel.train(context)
+            if parallel.shares(step.step, context)
+            else STEPS[type(step.step)](step.step, context)
+        )
         manifest = Manifest(
             recipe=plan.recipe.name,
             step=step.name,

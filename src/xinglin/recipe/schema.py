@@ -37,6 +37,7 @@ from xinglin.recipe.fields import (
     Whole,
 )  # fmt: skip
 from xinglin.recipe.training import (
+    ADAPTERS,
     Distill,
     Grouped,
     Merge,
@@ -182,6 +183,21 @@ class Serve(Closed):
     ask: list[str] = Field(default_factory=list)
 
 
+class Launching(Closed):
+    """Several processes for pretraining, SFT, reward models and preferences: see `train.launch` for the strategies."""
+
+    processes: Annotated[Whole, Field(ge=1, le=1024)] = 1
+    nodes: Annotated[Whole, Field(ge=1, le=1024)] = 1
+    strategy: Literal["ddp", "fsdp2", "zero2", "zero3"] = "ddp"
+    offload: bool = False
+
+    @model_validator(mode="after")
+    def _only_deepspeed_offloads(self) -> Self:
+        if self.offload and not self.strategy.startswith("zero"):
+            raise ValueError(f"offload has no effect with strategy: {self.strategy}; choose zero2 or zero3")
+        return self
+
+
 class Recipe(Closed):
     """A whole regime."""
 
@@ -190,6 +206,17 @@ class Recipe(Closed):
     seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 7
     steps: Annotated[dict[StepName, AnyStep], Field(min_length=1)]
     serve: Serve | None = None
+    launch: Launching = Launching()
+
+    @model_validator(mode="after")
+    def _shares_of_weights_hold_no_adapter(self) -> Self:
+        for name, step in self.steps.items():
+            if self.launch.strategy in ("fsdp2", "zero3") and getattr(step, "tune", "full") in ADAPTERS:
+                raise ValueError(
+                    f"step {name!r} trains an adapter, which strategy {self.launch.strategy} cannot save whole; "
+                    "choose ddp or zero2"
+                )
+        return self
 
 
 _ALSO = {

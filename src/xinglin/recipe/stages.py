@@ -25,9 +25,11 @@ def texts(at: Context, step: str) -> list[str]:
 def schedule(step: training.Fitting, at: Context) -> Any:
     """The step's knobs as the schedule of a stage."""
     from xinglin.train.fit import Schedule
+    from xinglin.train.launch import Launch
 
     named = {name for name in Schedule.__dataclass_fields__ if name in type(step).model_fields}
-    return Schedule(seed=at.seed, **{name: getattr(step, name) for name in named})
+    launch = Launch(**at.plan.recipe.launch.model_dump())
+    return Schedule(seed=at.seed, launch=launch, **{name: getattr(step, name) for name in named})
 
 
 def tuning(step: training.Fitting | training.Online | training.Distill) -> Any:
@@ -42,11 +44,21 @@ def tuning(step: training.Fitting | training.Online | training.Distill) -> Any:
 
 def curves(at: Context) -> None:
     """Draw the curves of the stage that has just ended."""
+    if not at.writes:
+        return
     from xinglin.train.curves import draw, write_page
 
     metrics = at.folder / "metrics.jsonl"
     draw(metrics, at.folder / "curve.png", stage=at.name)
     write_page(metrics, at.folder / "curve.html", stage=at.name, about=f"{at.plan.recipe.name} · seed {at.seed}")
+
+
+def _heldout(at: Context) -> dict[str, float]:
+    """What a training with held-out data has measured on it."""
+    from xinglin.train.fit import HELDOUT as MEASURED
+
+    path = at.folder / MEASURED
+    return files.read_json(path) if path.is_file() else {}
 
 
 def vocab(step: training.Vocab, at: Context) -> Numbers:
@@ -79,7 +91,7 @@ def pretrain(step: training.Pretrain, at: Context) -> Numbers:
         progress=at.progress,
     )
     curves(at)
-    return rows.numbers()
+    return rows.numbers() | _heldout(at)
 
 
 def sft(step: training.Sft, at: Context) -> Numbers:
@@ -97,7 +109,7 @@ def sft(step: training.Sft, at: Context) -> Numbers:
         progress=at.progress,
     )
     curves(at)
-    return rows.numbers()
+    return rows.numbers() | _heldout(at)
 
 
 def reward(step: training.Reward, at: Context) -> Numbers:
@@ -116,7 +128,7 @@ def reward(step: training.Reward, at: Context) -> Numbers:
         progress=at.progress,
     )
     curves(at)
-    if not heldout:
+    if not heldout or not at.writes:
         return {"trained": len(train), "heldout": 0}
     judged = judge(Rewarder(at.folder / "model"), heldout)
     files.write_json(at.folder / JUDGED, asdict(judged))

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 from xinglin import files
+from xinglin.metrics.paired import bootstrap, sign_flip
 from xinglin.model.attention import beside
 from xinglin.model.load import writing
 from xinglin.train.batches import Row, collate
@@ -18,7 +19,7 @@ from xinglin.train.objective import Objective
 
 MEASUREMENTS = 10
 """Measurements on the held-out rows in a training."""
-_ROWS = 4
+KEPT = "heldout.json"
 
 
 class Best(TrainerCallback):
@@ -29,48 +30,55 @@ class Best(TrainerCallback):
         self.objective = objective
         self.folder = folder
         self.patience = patience
-        self.losses: dict[int, float] = {}
+        self.losses: dict[int, list[float]] = {}
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        path = self.folder / "heldout.json"
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        path = self.folder / KEPT
         known = files.read_json(path) if path.is_file() else {}
-        self.losses = {int(step): loss for step, loss in known.items() if int(step) <= state.global_step}
+        self.losses = {int(step): losses for step, losses in known.items() if int(step) <= state.global_step}
+        if not state.global_step:
+            self._measure_at(0, model, first=state.is_world_process_zero)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         every = max(1, state.max_steps // MEASUREMENTS)
         if state.global_step % every and state.global_step < state.max_steps:
             return
-        loss = self.measure(model)
-        better = loss < min(self.losses.values(), default=float("inf"))
-        self.losses[state.global_step] = loss
-        if state.is_world_process_zero:
-            self._write(model, better=better)
-        since = [step for step in self.losses if step > min(self.losses, key=lambda step: self.losses[step])]
+        self._measure_at(state.global_step, model, first=state.is_world_process_zero)
+        since = [step for step in self.losses if step > self.best]
         if self.patience and len(since) >= self.patience:
             control.should_training_stop = True
 
-    def _write(self, model: Any, *, better: bool) -> None:
+    @property
+    def best(self) -> int:
+        """The step after which the loss was lowest; 0 if training has never lowered it."""
+        return min(self.losses, key=lambda step: sum(self.losses[step]))
+
+    def _measure_at(self, step: int, model: Any, *, first: bool) -> None:
+        self.losses[step] = self.measure(model)
+        if not first:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
-        if better:
+        if self.best == step:
             weights = {
                 name: part.detach().contiguous() for name, part in model.named_parameters() if part.requires_grad
             }
             with writing(self.folder):
                 save_file(weights, self.folder / "best.safetensors")
-        files.write_json(self.folder / "heldout.json", self.losses)
+        files.write_json(self.folder / KEPT, self.losses)
 
     @torch.no_grad()
-    def measure(self, model: Any) -> float:
-        """The objective per unit over all held-out rows."""
+    def measure(self, model: Any) -> list[float]:
+        """The objective on every held-out row, per unit of all rows: their sum is the loss."""
         was = model.training
         model.eval()
-        total, units = 0.0, 0
-        for first in range(0, len(self.rows), _ROWS):
-            batch = collate(self.rows[first : first + _ROWS])
-            total += self.objective.loss(model, beside(model, batch)).total.item()
+        totals: list[float] = []
+        units = 0
+        for row in self.rows:
+            batch = beside(model, collate([row]))
+            totals.append(self.objective.loss(model, batch).total.item())
             units += self.objective.count(batch)
         model.train(was)
-        return total / units
+        return [total / units for total in totals]
 
     def restore(self, model: Any) -> None:
         """Give the model its best weights back."""
@@ -79,3 +87,18 @@ class Best(TrainerCallback):
             for name, part in model.named_parameters():
                 if name in weights:
                     part.copy_(weights[name])
+
+    def result(self, *, seed: int) -> dict[str, float]:
+        """Held-out loss before and after, with the difference per row (95 % interval, sign-flip p)."""
+        before, after = self.losses[0], self.losses[self.best]
+        differences = [(new - old) * len(before) for old, new in zip(before, after, strict=True)]
+        low, high = bootstrap(differences, seed=seed)
+        return {
+            "heldout_rows": len(before),
+            "heldout_before": sum(before),
+            "heldout_after": sum(after),
+            "heldout_low": low,
+            "heldout_high": high,
+            "heldout_p": sign_flip(differences, seed=seed),
+            "best_step": self.best,
+        }

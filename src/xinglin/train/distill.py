@@ -18,11 +18,10 @@ from torch import nn
 
 from xinglin.errors import ModelError
 from xinglin.model import load
-from xinglin.model.adapter import open_for_training
 from xinglin.model.attention import beside, packed
 from xinglin.model.render import Template
 from xinglin.model.score import target_logits
-from xinglin.train.fit import keep
+from xinglin.train.fit import begin, keep
 from xinglin.train.objective import Part
 from xinglin.train.online import Loop, Outcome, Scored, Turn, online
 from xinglin.train.ppo import Start
@@ -86,7 +85,7 @@ def distill(
 
     The metric `kl` is the estimate of the divergence from the teacher, in nats per answer.
     """
-    student, tokenizer = open_for_training(str(start.policy), start.tuning)
+    student, tokenizer = begin(start.policy, start.tuning, loop.seed)
     judge, other = load.open_pair(str(teacher))
     if tokenizer.get_vocab() != other.get_vocab():
         raise ModelError(

@@ -20,14 +20,19 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from xinglin import files
 from xinglin.errors import RecipeError
 from xinglin.model import load
+from xinglin.model.adapter import Tuning, open_for_training
 from xinglin.model.attention import Batch, check, packed
 from xinglin.train.batches import Row, collate
 from xinglin.train.best import Best
 from xinglin.train.finite import require_finite
+from xinglin.train.launch import ALONE, SHARDED, Launch, arguments, check_strategy, first, world
 from xinglin.train.objective import Objective
 from xinglin.train.recorder import Progress, Recorder
 from xinglin.train.resume import Keeper, last_checkpoint
 
+HELDOUT = "heldout.json"
+"""The loss on held-out rows before and after a training that has any."""
+WHOLE = "whole"
 TRAINER = "trainer"
 """Folder below a step's logs with the checkpoints of a training that has not ended."""
 
@@ -55,6 +60,7 @@ class Schedule:
     minutes: float = 10.0
     recompute: bool = False
     heldout: float = 0.0
+    launch: Launch = ALONE
 
     def accumulation(self, processes: int) -> tuple[int, int]:
         """Rows per forward pass and process, and forward passes per optimiser step."""
@@ -124,9 +130,17 @@ def settle(seed: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
+def begin(
+    base: Path | str, tuning: Tuning, seed: int, **options: Any
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Open the model that a stage starts from; what starts at random (an adapter, a head) comes from the seed."""
+    settle(seed)
+    return open_for_training(str(base), tuning, **options)
+
+
 def _arguments(schedule: Schedule, folder: Path) -> TrainingArguments:
     cuda = torch.cuda.is_available()
-    micro, passes = schedule.accumulation(int(os.environ.get("WORLD_SIZE", "1")))
+    micro, passes = schedule.accumulation(world())
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=schedule.epochs,
@@ -153,6 +167,7 @@ def _arguments(schedule: Schedule, folder: Path) -> TrainingArguments:
         use_cpu=not cuda,
         dataloader_pin_memory=cuda,
         average_tokens_across_devices=False,
+        **(arguments(schedule.launch) if world() > 1 else {}),
     )
 
 
@@ -168,7 +183,7 @@ def fit(
 ) -> None:
     """Train `model` in place; `metrics.jsonl` in `folder` gets one line per optimiser step.
 
-    With `heldout` rows the weights that did best on them are the result.
+    With `heldout` rows the weights that did best on them are the result, and `heldout.json` says by how much.
     """
     settle(schedule.seed)
     check(model)
@@ -182,6 +197,10 @@ def fit(
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
+    check_strategy(trainer.accelerator.distributed_type.name, schedule.launch if world() > 1 else ALONE)
+    if first():
+        last_checkpoint(work)  # what is broken goes before the others look
+    trainer.accelerator.wait_for_everyone()
     done = last_checkpoint(work)
     best = Best(heldout, objective, work, patience=schedule.patience) if heldout else None
     keeper = Keeper(work, seconds=schedule.minutes * 60)
@@ -191,8 +210,12 @@ def fit(
                 trainer.add_callback(callback)
         model.train()
         trainer.train(resume_from_checkpoint=str(done.path) if done else None)
+    if schedule.launch.strategy in SHARDED and world() > 1:
+        trainer.save_model(str(work / WHOLE))
     if best:
         best.restore(model)
+        if first():
+            files.write_json(folder / HELDOUT, best.result(seed=schedule.seed))
     model.eval()
 
 
@@ -200,5 +223,10 @@ def keep(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, stage: str, base: Path | str
 ) -> None:
     """Save the trained model into `folder`/model; the checkpoints of its training are no longer needed then."""
+    if not first():
+        return
+    work = folder / files.LOGS / TRAINER
+    if (work / WHOLE).is_dir():  # every process holds a share only; together they have written this
+        model = load.open_model(str(work / WHOLE), kind=type(model))
     load.save(model, tokenizer, folder / load.FOLDER, stage=stage, base=base)
-    shutil.rmtree(folder / files.LOGS / TRAINER, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)

@@ -24,10 +24,9 @@ import torch
 from torch import nn
 
 from xinglin.errors import RecipeError
-from xinglin.model.adapter import open_for_training
 from xinglin.model.attention import packed
 from xinglin.model.render import Template
-from xinglin.train.fit import keep
+from xinglin.train.fit import begin, keep
 from xinglin.train.objective import Part
 from xinglin.train.online import Loop, Outcome, Scored, Scorer, Turn, online
 from xinglin.train.ppo import Reference, Start, clipped_policy_loss
@@ -123,7 +122,7 @@ def group(
     """Train the policy on how its answers compare with each other and save it into `folder`."""
     if loop.each < 2:
         raise RecipeError("a group needs at least two answers", where=folder.name, fix="raise `samples`")
-    policy, tokenizer = open_for_training(str(start.policy), start.tuning)
+    policy, tokenizer = begin(start.policy, start.tuning, loop.seed)
     rule = _Rule(policy, Reference(policy), knobs, loop.temperature)
     outcome = online(rule, Template(tokenizer), samples, folder, loop=loop, scorer=scorer, progress=progress)
     keep(policy, tokenizer, folder, stage=knobs.method, base=start.policy)

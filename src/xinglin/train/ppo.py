@@ -21,11 +21,11 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from xinglin.model.adapter import FULL, Tuning, open_for_training
+from xinglin.model.adapter import FULL, Tuning
 from xinglin.model.attention import packed
 from xinglin.model.render import Template
 from xinglin.model.score import token_scores
-from xinglin.train.fit import keep
+from xinglin.train.fit import begin, keep
 from xinglin.train.objective import Part
 from xinglin.train.online import Loop, Outcome, Scored, Scorer, Turn, online
 from xinglin.train.recorder import Progress
@@ -193,10 +193,9 @@ def ppo(
     progress: Progress | None = None,
 ) -> Outcome:
     """Train the policy on rewards of its own answers to the samples' prompts and save it into `folder`."""
-    torch.manual_seed(loop.seed)
-    policy, tokenizer = open_for_training(str(start.policy), start.tuning)
-    critic, _ = open_for_training(
-        str(start.reward or start.policy), start.tuning, kind=AutoModelForSequenceClassification, num_labels=1,
+    policy, tokenizer = begin(start.policy, start.tuning, loop.seed)
+    critic, _ = begin(
+        start.reward or start.policy, start.tuning, loop.seed, kind=AutoModelForSequenceClassification, num_labels=1,
         fresh=[] if start.reward else ["score.weight"],
     )  # fmt: skip
     rule = _Rule(policy, critic, Reference(policy), knobs, loop.temperature, {"coefficient": knobs.beta})

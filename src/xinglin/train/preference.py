@@ -27,12 +27,12 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from xinglin.model.adapter import FULL, Tuning, open_for_training
+from xinglin.model.adapter import FULL, Tuning
 from xinglin.model.attention import Batch, beside, packed
 from xinglin.model.render import Encoded, Template
 from xinglin.model.score import target_logits, token_logprobs
 from xinglin.train.batches import Rows, collate, pack, segment_ids, targets
-from xinglin.train.fit import Schedule, fit, keep
+from xinglin.train.fit import Schedule, begin, fit, keep
 from xinglin.train.objective import Objective, Part
 from xinglin.train.pairs import count_groups, encode_group, pack_pairs
 from xinglin.train.recorder import Progress
@@ -222,7 +222,7 @@ def align(
     progress: Progress | None = None,
 ) -> Rows:
     """Align the policy at `base` on preference pairs and save it into `folder`; returns the packed rows."""
-    model, tokenizer = open_for_training(str(base), tuning)
+    model, tokenizer = begin(base, tuning, schedule.seed)
     template = Template(tokenizer)
     # Names are keys of the reference's log-probabilities, and nothing says that the ids of a user's file differ.
     named = [replace(one, id=f"{one.id}#{at}") for at, one in enumerate(preferences)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from xinglin.model.adapter import FULL, Tuning, open_for_training
+from xinglin.model.adapter import FULL, Tuning
 from xinglin.model.render import Template
 from xinglin.train.batches import Row, Rows, encode_passages, pack
-from xinglin.train.fit import Schedule, fit, keep
+from xinglin.train.fit import Schedule, begin, fit, keep
 from xinglin.train.heldout import hold_out
 from xinglin.train.likelihood import NEXT_TOKEN
 from xinglin.train.recorder import Progress
@@ -26,7 +26,7 @@ def pretrain(
 ) -> Rows:
     """Train the model at `base` on text and save it into `folder`; returns the packed rows it was trained on."""
     train, kept = hold_out(passages, share=schedule.heldout, seed=schedule.seed)
-    model, tokenizer = open_for_training(str(base), tuning)
+    model, tokenizer = begin(base, tuning, schedule.seed)
     rows = _rows(train, Template(tokenizer), schedule.length)
     heldout: Sequence[Row] = _rows(kept, Template(tokenizer), schedule.length).rows if kept else ()
     fit(model, rows.rows, objective=NEXT_TOKEN, schedule=schedule, folder=folder, progress=progress, heldout=heldout)

@@ -7,6 +7,7 @@ goes to the logs.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from transformers import TrainerCallback
 
 from xinglin import files
 from xinglin.train.finite import not_finite
+from xinglin.train.launch import first
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """(finished optimiser steps, all steps, last logged numbers) → shown to the user."""
@@ -48,6 +50,8 @@ class Recorder(TrainerCallback):
 
     def _open(self, path: Path) -> IO[str]:
         """The file with the lines of the steps before the checkpoint that training goes on from."""
+        if not first():
+            return Path(os.devnull).open("w", encoding="utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() and self.after else []
         # A killed run may have left half a line, but only after its last checkpoint.

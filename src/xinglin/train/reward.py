@@ -18,12 +18,12 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForSequenceClassification
 
-from xinglin.model.adapter import FULL, Tuning, open_for_training
+from xinglin.model.adapter import FULL, Tuning
 from xinglin.model.attention import Batch
 from xinglin.model.render import Template
 from xinglin.model.score import rewards_at
 from xinglin.train.batches import Rows
-from xinglin.train.fit import Schedule, fit, keep
+from xinglin.train.fit import Schedule, begin, fit, keep
 from xinglin.train.objective import Objective, Part
 from xinglin.train.pairs import count_groups, pack_pairs
 from xinglin.train.recorder import Progress
@@ -65,9 +65,8 @@ def reward(
     progress: Progress | None = None,
 ) -> Rows:
     """Train a reward model on pairs or rankings and save it into `folder`; returns its rows. It starts as `base`."""
-    torch.manual_seed(schedule.seed)
     kind = AutoModelForSequenceClassification
-    model, tokenizer = open_for_training(str(base), tuning, kind=kind, num_labels=1, fresh=["score.weight"])
+    model, tokenizer = begin(base, tuning, schedule.seed, kind=kind, num_labels=1, fresh=["score.weight"])
     rows = pack_pairs(preferences, Template(tokenizer), length=schedule.length)
     fit(model, rows.rows, objective=BRADLEY_TERRY, schedule=schedule, folder=folder, progress=progress)
     keep(model, tokenizer, folder, stage="reward", base=base)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xinglin.errors import DataError
-from xinglin.model.adapter import FULL, Tuning, open_for_training
+from xinglin.model.adapter import FULL, Tuning
 from xinglin.model.render import Template
 from xinglin.train.batches import Row, Rows, encode_samples, pack
-from xinglin.train.fit import Schedule, fit, keep
+from xinglin.train.fit import Schedule, begin, fit, keep
 from xinglin.train.heldout import hold_out
 from xinglin.train.likelihood import NEXT_TOKEN
 from xinglin.train.noise import noisy
@@ -34,7 +34,7 @@ def sft(
     if not samples:
         raise DataError("there are no samples to train on", where=str(folder.name), fix="check the steps it reads")
     train, kept = hold_out(samples, share=schedule.heldout, seed=schedule.seed)
-    model, tokenizer = open_for_training(str(base), tuning)
+    model, tokenizer = begin(base, tuning, schedule.seed)
     rows = _rows(train, Template(tokenizer), schedule.length)
     heldout: Sequence[Row] = _rows(kept, Template(tokenizer), schedule.length).rows if kept else ()
     objective = noisy(NEXT_TOKEN, neftune) if neftune else NEXT_TOKEN

@@ -1,0 +1,68 @@
+"""Launch configurations agree with what the trainer is told, and a command line starts what it should."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from transformers import TrainingArguments
+
+from xinglin.errors import EngineError, RecipeError
+from xinglin.train.launch import Launch, arguments, check_strategy, command, deepspeed_config, fsdp_config
+
+
+def test_one_node_needs_no_address_and_several_do() -> None:
+    alone = command(Launch(processes=8), ["xinglin.recipe.worker", "job.json"])
+    assert alone[:4] == [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=8"]
+    assert "--standalone" in alone
+    assert alone[-3:] == ["-m", "xinglin.recipe.worker", "job.json"]
+    several = command(Launch(processes=8, nodes=2), ["xinglin.recipe.worker", "job.json"])
+    assert "--nnodes=2" in several
+    assert any(part.startswith("--rdzv-endpoint=") and part.endswith(":29500") for part in several)
+    assert "--standalone" not in several
+    assert Launch(processes=8, nodes=2).world == 16
+
+
+@pytest.mark.parametrize(
+    ("strategy", "offload", "stage", "optimizer", "weights"),
+    [("zero2", False, 2, False, False), ("zero2", True, 2, True, False), ("zero3", False, 3, False, False),
+     ("zero3", True, 3, True, True)],
+)  # fmt: skip
+def test_zero_configurations_share_out_and_offload_what_they_say(
+    strategy: str, offload: bool, stage: int, optimizer: bool, weights: bool
+) -> None:
+    made = deepspeed_config(Launch(8, 1, strategy, offload))  # type: ignore[arg-type]
+    zero = made["zero_optimization"]
+    assert zero["stage"] == stage
+    assert (zero.get("offload_optimizer", {}).get("device") == "cpu") == optimizer
+    assert (zero.get("offload_param", {}).get("device") == "cpu") == weights
+    assert zero.get("stage3_gather_16bit_weights_on_model_save", False) == (stage == 3)
+    # "auto" fields take the trainer's own values: nothing here can contradict them.
+    batch = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
+    assert {made[name] for name in batch} == {"auto"}
+    assert "optimizer" not in made
+    assert "scheduler" not in made
+
+
+def test_the_fsdp_configuration_is_read_by_the_trainer_as_meant(tmp_path: object) -> None:
+    read = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, **arguments(Launch(2, 1, "fsdp2")))
+    plugin = read.fsdp_plugin_args
+    assert plugin is not None
+    assert plugin["fsdp_version"] == 2
+    assert plugin["reshard_after_forward"] is True
+    assert plugin["state_dict_type"] == "FULL_STATE_DICT"
+    assert fsdp_config()["version"] == 2
+
+
+def test_a_strategy_that_is_not_deepspeeds_has_no_such_configuration() -> None:
+    with pytest.raises(RecipeError, match="no strategy of DeepSpeed"):
+        deepspeed_config(Launch(2, 1, "fsdp2"))
+    assert arguments(Launch(2)) == {"ddp_find_unused_parameters": False}
+
+
+def test_another_sharing_than_asked_for_is_refused() -> None:
+    for kind, launch in (("MULTI_CPU", Launch(2)), ("FSDP", Launch(2, 1, "fsdp2")), ("NO", Launch())):
+        check_strategy(kind, launch)
+    for kind, launch in (("MULTI_CPU", Launch(2, 1, "fsdp2")), ("MULTI_GPU", Launch(2, 1, "zero3")), ("NO", Launch(2))):
+        with pytest.raises(EngineError, match=f"would train as {kind}"):
+            check_strategy(kind, launch)
