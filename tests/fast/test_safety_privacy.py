@@ -341,3 +341,23 @@ def test_what_stands_in_extra_of_any_record_is_masked_too() -> None:
     changed, _ = redact_record(pair)
     assert isinstance(changed, Preference)
     assert "138" not in changed.extra["note"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("给陈建国换了药", ["陈建国"]),
+        ("术后第二天马德福诉切口疼痛", ["马德福"]),
+        ("已把付海洋送到急诊", ["付海洋"]),
+        ("今日查房，吴彩霞一般情况可", ["吴彩霞"]),
+        ("妞妞又咳嗽了", ["妞妞"]),
+        ("其子张鹏签字", ["张鹏"]),
+        ("单医生让我问一下", ["单"]),
+        ("给宝宝喝药", []),
+        ("谷丙转氨酶51，余正常", []),
+        ("酗酒史长达5年", []),
+        ("食欲差，和普通感冒有关吗", []),
+    ],
+)
+def test_names_that_nothing_announces_are_known_by_both_sides(text: str, found: list[str]) -> None:
+    assert [one.text for one in find(text) if one.type in ("NAME", "DOCTOR")] == found

@@ -13,10 +13,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from xinglin.recipe.read import STEPS
-from xinglin.recipe.schema import Recipe, Serve
+from xinglin.recipe.schema import Launching, Recipe, Serve
 
 PAGES = {ROOT / "docs" / "recipes.md": "必填", ROOT / "docs" / "en" / "recipes.md": "required"}
-MAPPINGS: dict[str, type[BaseModel]] = {**STEPS, "recipe": Recipe, "serve": Serve}
+# Several `do` of one class (dpo, ipo …) share one table, under the first of them.
+_CLASSES = {one: do for do, one in reversed(STEPS.items())}
+MAPPINGS: dict[str, type[BaseModel]] = {
+    **{do: one for one, do in _CLASSES.items()},
+    "recipe": Recipe,
+    "serve": Serve,
+    "launch": Launching,
+}
 _HEADING = re.compile(r"^#+ `([a-z]+)`")
 
 
@@ -44,6 +51,8 @@ def default(info: FieldInfo, needed: str) -> str:
 def written(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(str, value))}]"
+    if isinstance(value, dict | BaseModel):
+        return "{}"
     return {None: "null", "": '""', 1_000_000: "1_000_000"}.get(value, str(value))
 
 

@@ -77,10 +77,14 @@ def run(
     from xinglin.recipe.models import Places, ask
 
     made = Places.at(data_root, runs, settings or ()).plan(recipe)
-    with screen.Progress() as progress:
-        recipe_run.run(made, watcher=progress, until=until)
     from xinglin.recipe.measure import results
 
+    try:
+        with screen.Progress() as progress:
+            recipe_run.run(made, watcher=progress, until=until)
+    except GateError:
+        screen.show_results(made, results(made))  # the numbers behind the refusal
+        raise
     summaries = results(made)
     if as_json:
         screen.print_json(summaries)
@@ -88,6 +92,32 @@ def run(
     screen.show_results(made, summaries)
     if made.recipe.serve and not until:
         screen.show_answers(made, ask(made), [str(recipe), *_again(data_root, runs, settings or ())])
+
+
+@app.command()
+def doctor(
+    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="配方文件 recipe file (.yaml)")] = None,
+    *,
+    data_root: DataRoot = None,
+    runs: Runs = Path("runs"),
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """训练前体检：机器、底座、模板、数据与内存。Check machine, base, template, data and memory before training."""
+    from xinglin.cli import screen
+    from xinglin.recipe import doctor as check
+    from xinglin.recipe.models import Places
+
+    findings = check.machine(runs)
+    if recipe:
+        findings += check.examine(Places.at(data_root, runs, settings or ()).plan(recipe))
+    if as_json:
+        screen.print_json(findings)
+    else:
+        screen.show_diagnoses(findings)
+    failed = sum(one.level == "fail" for one in findings)
+    if failed:
+        raise GateError(f"{failed} 项不通过 checks failed", fix="见上面的建议 see what is advised above")
 
 
 def _again(data_root: Path | None, runs: Path, settings: Sequence[str]) -> list[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xinglin.evaluate.summary import Summary
     from xinglin.knowledge.check import Finding
     from xinglin.knowledge.inventory import Inventory
+    from xinglin.recipe.doctor import Diagnosis
 
 
 class Screen(Console):
@@ -124,19 +125,49 @@ def _number(value: float) -> str:
 def show_plan(made: Plan) -> None:
     """The plan as a table."""
     table = Table(title=f"{made.recipe.name}（base: {made.recipe.base}，seed: {made.recipe.seed}）", box=None)
-    for heading in ("步骤 step", "做 do", "读 reads", "摘要 digest", "状态 state", "预计 time"):
+    needed = memories(made)
+    headings = ("步骤 step", "做 do", "读 reads", "摘要 digest", "状态 state", "预计 time")
+    for heading in (*headings, "内存 memory") if needed else headings:
         table.add_column(heading)
     for one in made.steps:
         reads = ", ".join([*one.inputs, *one.sources])
         state = "[green]已完成 done[/green]" if one.done else "[yellow]待运行 to do[/yellow]"
         spent = "–" if one.done else "~" + seconds(one.seconds)
-        table.add_row(one.name, one.step.model_dump()["do"], escape(reads), one.digest[:12], state, spent)
+        row = [one.name, one.step.model_dump()["do"], escape(reads), one.digest[:12], state, spent]
+        table.add_row(*row, *([f"{needed[one.name]:.1f} GiB" if one.name in needed else "–"] if needed else []))
     out.print(table)
+    if made.recipe.launch.nodes > 1:
+        out.print(
+            f"在每个节点上运行 run on each of {made.recipe.launch.nodes} nodes, MASTER_ADDR=第一个节点 the first one"
+        )
     left = [one.seconds for one in made.steps if not one.done]
     known = sum(value for value in left if value is not None)
     unknown = sum(value is None for value in left)
     more = f"，另有 {unknown} 步无法估计 and {unknown} step(s) without an estimate" if unknown else ""
     out.print(f"待运行 to do: {len(left)}/{len(made.steps)}，预计 about {seconds(known)}{more}")
+
+
+def memories(made: Plan) -> dict[str, float]:
+    """GiB that each training step needs, where the base is a model at hand."""
+    from xinglin.recipe.context import Context
+    from xinglin.recipe.doctor import estimate
+
+    if made.recipe.base == "tiny":
+        return {}
+    found = {
+        one.name: estimate(one, Context(one.folder, made, one.name, made.recipe.seed, lambda *_: None))
+        for one in made.steps
+    }
+    return {name: memory.total for name, memory in found.items() if memory}
+
+
+def show_diagnoses(findings: Sequence[Diagnosis]) -> None:
+    """What the doctor found, one line each, with what to do."""
+    marks = {"ok": "[green]✓[/green]", "warn": "[yellow]![/yellow]", "fail": "[red]✗[/red]"}
+    for one in findings:
+        out.print(f"{marks[one.level]} {escape(one.what)}：{escape(one.detail)}")
+        if one.fix:
+            out.print(f"    → {escape(one.fix)}")
 
 
 def show_results(made: Plan, results: Sequence[Summary]) -> None:

@@ -15,7 +15,14 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)  # fmt: skip
 from transformers.utils import logging as transformers_logging
 
 from xinglin import files
@@ -164,6 +171,14 @@ def _check_complete(loaded: dict[str, Any], fresh: Sequence[str], spec: str) -> 
             where=spec,
             fix="the folder is incomplete, or config.json is of another model: download or save the model again",
         )
+
+
+def open_config(spec: str) -> PretrainedConfig:
+    """Read a model's configuration only."""
+    folder = local(spec)
+    check_folder(folder)
+    with _explained(spec):
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
 def open_tokenizer(spec: str) -> PreTrainedTokenizerBase:

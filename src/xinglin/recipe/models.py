@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xinglin.errors import DataError, ModelError, RecipeError
+from xinglin.recipe import gate
 from xinglin.recipe.context import FACTS
 from xinglin.recipe.plan import Plan, plan
 from xinglin.recipe.read import read_recipe
@@ -52,7 +53,7 @@ def open_model(spec: str, *, places: Places) -> ChatModel:
     if colon and kind in ("http", "https"):
         raise ModelError("remote models cannot be opened yet", where=spec, fix=f"name {FORMS}")
     folder = Path(spec)
-    if (folder / "model" / "config.json").is_file():
+    if any((folder / "model" / name).is_file() for name in ("config.json", "adapter_config.json")):
         folder = folder / "model"
     from xinglin.chat.local import Local
 
@@ -77,6 +78,7 @@ def assistant(made: Plan) -> ChatModel:
             "the recipe has no `serve:` block", where=made.recipe.name, fix="add serve: {model: …, knowledge: …}"
         )
     _require_done(made, (serve.model, serve.knowledge))
+    gate.check(made)
     from xinglin.chat.local import Local
     from xinglin.knowledge.store import Knowledge
     from xinglin.serve.assistant import Assistant

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from xinglin import files
 from xinglin.errors import FULL_DISK, RecipeError, full_disk
-from xinglin.recipe import parallel
+from xinglin.recipe import gate, parallel, schema
 from xinglin.recipe.context import Context
 from xinglin.recipe.lock import locked
 from xinglin.recipe.manifest import Manifest, read_manifest
@@ -59,6 +59,8 @@ def run(plan: Plan, *, watcher: Watcher, until: str = "") -> None:
             else:
                 watcher.started(step)
                 watcher.finished(step, _run_step(plan, step, watcher))
+            if isinstance(step.step, schema.Evaluate):
+                gate.check(plan)
             if step.name == until:
                 break
 

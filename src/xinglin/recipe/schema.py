@@ -199,7 +199,7 @@ class Launching(Closed):
 
 
 class Recipe(Closed):
-    """A whole regime."""
+    """A whole regime. `waive` names models that are promoted although they lost to their parent in an evaluation."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
     base: str = "tiny"
@@ -207,6 +207,7 @@ class Recipe(Closed):
     steps: Annotated[dict[StepName, AnyStep], Field(min_length=1)]
     serve: Serve | None = None
     launch: Launching = Launching()
+    waive: list[StepName] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _shares_of_weights_hold_no_adapter(self) -> Self:

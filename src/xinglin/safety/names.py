@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from xinglin.safety.bare import find_bare
 from xinglin.safety.entity import Span, Type
 from xinglin.safety.lexicon import blanks, is_ordinary, names
 
@@ -119,7 +120,8 @@ _OUTSIDE = re.compile(rf"[^{_HAN}A-Za-z0-9*×]")
 
 def find_names(text: str) -> list[Span]:
     """Every Chinese personal name that its surroundings give away in a normalised text."""
-    return [*_behind_keys(text), *_before_titles(text), *_before_particulars(text), *_prefixed(text), *_free(text)]
+    found = [*_behind_keys(text), *_before_titles(text), *_before_particulars(text), *_prefixed(text), *_free(text)]
+    return [*found, *find_bare(text)]
 
 
 def name_end(text: str, at: int) -> int:

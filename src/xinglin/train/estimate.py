@@ -1,0 +1,127 @@
+"""Memory that a stage needs, before anything is loaded.
+
+Weights, gradients and optimiser state are counted; activations are estimated from the architecture (tests compare the
+estimate with what autograd really keeps). What the allocator adds, usually 5 to 10 %, is not in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from xinglin.model import load
+from xinglin.model.adapter import Tuning, linear_names
+from xinglin.model.attached import base_of
+from xinglin.model.card import is_adapter
+from xinglin.train.fit import Schedule
+from xinglin.train.launch import Launch
+
+_BYTES = {"full": 4.0, "freeze": 4.0, "embeddings": 4.0, "lora": 2.0, "dora": 2.0, "qlora": 0.55}
+"""Bytes of a frozen or trained weight on an accelerator: fp32 for what is trained whole, bf16 under an adapter, NF4
+with double quantisation for QLoRA (embeddings stay in bf16)."""
+_TRAINED = 12.0
+"""Bytes beside the weight of a trained parameter: gradient and two moments of AdamW in fp32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """GiB per process, and the parameters: trained and all."""
+
+    weights: float
+    optimizer: float
+    activations: float
+    logits: float
+    trained: int
+    parameters: int
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.weights + self.optimizer + self.activations + self.logits
+
+
+def estimate(spec: str, tuning: Tuning, schedule: Schedule) -> Memory:
+    """Memory of a training stage with bf16 arithmetic on an accelerator; only the configuration is read."""
+    folder = load.local(spec)
+    while is_adapter(folder):
+        folder = load.local(base_of(folder))
+    config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    return estimate_config(config, tuning, schedule)
+
+
+def estimate_config(config: Any, tuning: Tuning, schedule: Schedule, *, element: float = 2.0) -> Memory:
+    """The same for an architecture; `element` is the size of a number in activations."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    every = sum(weight.numel() for weight in model.parameters())
+    embeddings = model.get_input_embeddings().weight.numel()
+    head = 0 if config.tie_word_embeddings else model.get_output_embeddings().weight.numel()
+    whole = {"full": every, "embeddings": embeddings + head, "freeze": 2 * _layer(model)}.get(tuning.method)
+    trained = whole if whole is not None else _adapter(model, tuning) + (embeddings + head) * tuning.embeddings
+    launch = schedule.launch
+    share = launch.world if launch.strategy in ("fsdp2", "zero3") else 1
+    states = launch.world if launch.strategy != "ddp" else 1
+    kept = _BYTES[tuning.method] * (every - (embeddings + head) * (tuning.method == "qlora"))
+    kept += 2.0 * (embeddings + head) * (tuning.method == "qlora") + 4.0 * trained * tuning.adapts
+    tokens = (schedule.micro or schedule.batch) * schedule.length
+    return Memory(
+        weights=_gib(0 if _offloaded(launch) else kept / share),
+        optimizer=_gib(_TRAINED * trained / states * (1 / 3 if launch.offload else 1)),
+        activations=_gib(tokens * token_bytes(config, recompute=schedule.recompute, element=element)),
+        # bf16 logits, their fp32 copy, and its gradient; at most every token is a target.
+        logits=_gib(tokens * config.vocab_size * (element + 8.0)),
+        trained=trained,
+        parameters=every,
+    )
+
+
+def _offloaded(launch: Launch) -> bool:
+    return launch.offload and launch.strategy == "zero3"
+
+
+def _gib(size: float) -> float:
+    return size / 2**30
+
+
+def _layer(model: Any) -> int:
+    return sum(weight.numel() for weight in model.base_model.layers[0].parameters())
+
+
+def _adapter(model: Any, tuning: Tuning) -> int:
+    """Parameters of an adapter beside the linear layers it is meant for."""
+    names = set(tuning.targets or linear_names(model))
+    layers = [part for name, part in model.named_modules() if name.rpartition(".")[2] in names]
+    linear = [part for part in layers if isinstance(part, torch.nn.Linear)]
+    size = sum(tuning.rank * (part.in_features + part.out_features) for part in linear)
+    return size + (sum(part.out_features for part in linear) if tuning.method == "dora" else 0)
+
+
+def token_bytes(config: Any, *, recompute: bool, element: float = 2.0) -> float:
+    """Bytes that autograd keeps for one token over all layers.
+
+    A layer keeps what its norms, projections, rotary embeddings, attention and gated feed-forward need for the backward
+    pass; recomputing keeps the input of every layer and the inside of one.
+    """
+    hidden, inner = config.hidden_size, config.intermediate_size
+    size = getattr(config, "head_dim", None) or hidden // config.num_attention_heads
+    queries, keys = config.num_attention_heads * size, config.num_key_value_heads * size
+    layer = _HIDDEN * hidden + _QUERIES * queries + _KEYS * keys + _INNER * inner
+    layers = config.num_hidden_layers
+    return element * (2 * hidden + (layers * hidden + layer if recompute else layers * layer))
+
+
+_HIDDEN, _QUERIES, _KEYS, _INNER = 6.0, 5.0, 4.0, 4.0
+"""Numbers kept per token and layer, for each unit of size: counted for Qwen3, whose norms of queries and keys make it
+17 % more than Llama."""
+
+
+def fits(memory: Memory, gib: float) -> str:
+    """What to change when a stage needs more than there is; empty when it fits."""
+    if memory.total <= 0.92 * gib:
+        return ""
+    if memory.activations + memory.logits > 0.4 * memory.total:
+        return "set micro: 1 and recompute: true, or shorten `length`"
+    return "choose tune: lora or qlora, or share the weights out (launch: {strategy: zero3})"
