@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
-from small_world import DATA, make
 
+from small_world import DATA, make
 from xinglin import files
+from xinglin.errors import GateError
 from xinglin.model.card import read_card
 from xinglin.recipe.manifest import read_manifest
+from xinglin.recipe.measure import results
+from xinglin.recipe.models import assistant
 from xinglin.recipe.plan import Plan
 from xinglin.recipe.run import Silent, run
 
@@ -84,3 +88,35 @@ def test_an_exam_question_becomes_a_prompt_with_its_options_and_answer(regime: P
     first = prompts(at, "exam")[0]
     assert first.messages[-1].content.endswith("A. 甲类感染\nB. 乙类感染\nC. 丙类感染\nD. 头痛\n请直接给出正确选项。")
     assert first.extra["answer"] == "B"
+
+
+SPOILT = (
+    DATA
+    + """\
+  sft:    {do: sft, model: base, data: qa, epochs: 60, batch: 1, length: 128, rate: 3.0e-3}
+  spoilt: {do: sft, model: sft, data: qa, epochs: 2, rate: 0.9, warmup: 0}
+  tables: {do: evaluate, models: [sft, spoilt], tasks: [recall, choice, general], questions: qa, max_tokens: 24}
+  after:  {do: sft, model: spoilt, data: qa}
+serve: {model: spoilt, knowledge: kb}
+"""
+)
+
+
+def test_a_stage_that_loses_to_its_parent_stops_the_run_unless_it_is_waived(tmp_path: Path) -> None:
+    made = make(tmp_path, SPOILT)
+    with pytest.raises(GateError, match="'spoilt' is worse than 'sft' on recall") as caught:
+        run(made, watcher=Silent())
+    assert "waive: [spoilt]" in caught.value.fix
+    assert caught.value.code == 1
+    again = make(tmp_path, SPOILT)
+    assert [step.name for step in again.steps if not step.done] == ["after"]
+    with pytest.raises(GateError, match="it is not promoted"):
+        assistant(again)
+    with pytest.raises(GateError):
+        run(again, watcher=Silent())
+    waived = make(tmp_path, SPOILT + "waive: [spoilt]\n")
+    assert sum(not step.done for step in waived.steps) == 1, "a waiver repeats nothing"
+    run(waived, watcher=Silent())
+    assert assistant(make(tmp_path, SPOILT + "waive: [spoilt]\n")).name == "xinglin-example"
+    canary = next(one for one in results(waived)[0].reports if (one.model, one.task) == ("sft", "general"))
+    assert canary.metrics[0].count == 48

@@ -11,6 +11,7 @@ TASKS: dict[str, tuple[str, str]] = {
     "recall": ("事实召回", "fact recall by generation"),
     "choice": ("似然选择", "choice by likelihood"),
     "indications": ("药品适应症", "share of indication labels"),
+    "general": ("通用能力", "general ability (canary)"),
 }
 SHORT_VERDICTS: dict[str, tuple[str, str]] = {
     "better": ("更好", "better"),
@@ -34,7 +35,17 @@ STAGES: dict[str, str] = {
     "sft": "指令微调",
     "reward": "奖励模型",
     "reject": "拒绝采样",
+    "vocab": "扩充词表",
+    "merge": "合并适配器",
+    "ppo": "PPO",
+    "grpo": "GRPO",
+    "rloo": "RLOO",
+    "distill": "在策略蒸馏",
     "dpo": "偏好优化 DPO",
+    "ipo": "偏好优化 IPO",
+    "kto": "偏好优化 KTO",
+    "orpo": "偏好优化 ORPO",
+    "simpo": "偏好优化 SimPO",
     "assistant": "知识库助手",
 }
 LIMITS: tuple[tuple[str, str], ...] = (

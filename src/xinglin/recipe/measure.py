@@ -15,6 +15,7 @@ from xinglin.evaluate.run import evaluate, summarise
 from xinglin.evaluate.summary import Candidate, Curve, Source, Summary, pick_examples
 from xinglin.evaluate.task import Task
 from xinglin.evaluate.tasks.facts import choice_task, recall_task
+from xinglin.evaluate.tasks.general import general_task
 from xinglin.evaluate.tasks.indications import IndicationTable, indication_table, indication_task
 from xinglin.formats.exams import read_indications
 from xinglin.recipe import manifest, schema
@@ -76,6 +77,8 @@ def _tasks(step: schema.Evaluate, at: Context) -> dict[str, Task]:
                 )
             questions = read_indications(at.plan.root / step.indications)
             tasks[name] = indication_task(questions, max_tokens=step.max_tokens)
+        elif name == "general":
+            tasks[name] = general_task()
         elif name == "recall":
             questions = spread(at.read(step.questions, RECALL, Question), step.most)
             tasks[name] = recall_task(questions, max_tokens=step.max_tokens)

@@ -131,8 +131,11 @@ def _sources(step: schema.Step, root: Path) -> dict[str, str]:
             name = source.removeprefix("pack:")
             path = PACKS / name if name != source else root / source
             found[source] = _digest(path, source)
-    elif isinstance(step, schema.Evaluate) and step.indications:
-        found[step.indications] = _digest(root / step.indications, step.indications)
+    elif isinstance(step, schema.Evaluate):
+        if step.indications:
+            found[step.indications] = _digest(root / step.indications, step.indications)
+        if "general" in step.tasks:
+            found["pack:general"] = _digest(PACKS / "general", "pack:general")
     elif isinstance(step, schema.Import | schema.Decontaminate):
         paths = step.input if isinstance(step, schema.Import) else step.against
         found |= {path: _digest(root / path, path) for path in paths}

@@ -50,7 +50,7 @@ from xinglin.recipe.training import (
     Vocab,
 )  # fmt: skip
 
-Task = Literal["recall", "choice", "indications"]
+Task = Literal["recall", "choice", "indications", "general"]
 
 
 class Base(Step):
