@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -266,7 +267,8 @@ def read_json(path: Path) -> Any:
 def atomic(path: Path) -> Iterator[IO[str]]:
     """A UTF-8 text file that appears under `path` only when it is complete and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    _sweep(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.{os.getpid()}-", suffix=".partial", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             yield file
@@ -281,6 +283,24 @@ def atomic(path: Path) -> Iterator[IO[str]]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed process has left of this file; a living one may still be writing its own."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*-*.partial"):
+        number = left.name.removeprefix(f".{path.name}.").partition("-")[0]
+        if number.isdigit() and not _lives(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def digest_bytes(data: bytes) -> str:

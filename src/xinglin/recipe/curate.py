@@ -24,7 +24,9 @@ FILES = {
 """The files of every noun; preferences are kept apart from those on which a reward model is measured."""
 HELD = 10
 """One in so many imported preferences is held out, by the hash of its prompt."""
-Change = Callable[[Iterator[Record], str], Iterable[Record]]
+Read = Callable[[], Iterator[Record]]
+"""The records of one file from the start: a step that must know all of them first reads twice and holds none."""
+Change = Callable[[Read, str], Iterable[Record]]
 """Records of one file, and its name, to the records that take their place."""
 
 
@@ -83,15 +85,19 @@ def _curate(step: schema.Curation, at: Context, change: Change) -> Numbers:
         if not paths:
             continue
 
-        def counted(paths: Sequence[Path] = paths) -> Iterator[Record]:
+        before = counts["read"]
+
+        def counted(paths: Sequence[Path] = paths, before: int = before) -> Iterator[Record]:
+            number = before
             for path in paths:
                 for record in files.stream_records(path, NOUNS[noun]):
-                    counts["read"] += 1
-                    if counts["read"] % 1000 == 0:
-                        at.progress(counts["read"], 0, {})
+                    number += 1
+                    if number % 1000 == 0:
+                        at.progress(number, 0, {})
                     yield record
+            counts["read"] = number
 
-        counts["kept"] += files.write_records(at.folder / name, change(counted(), name))
+        counts["kept"] += files.write_records(at.folder / name, change(counted, name))
     if not counts["kept"]:
         raise DataError("the step kept no record", where=at.name, fix="check its inputs and limits")
     return counts
@@ -103,14 +109,13 @@ def dedup(step: schema.Dedup, at: Context) -> Numbers:
 
     removed: dict[str, int] = {"exact": 0, "near": 0}
 
-    def change(records: Iterator[Record], name: str) -> Iterable[Record]:
-        held = list(records)
-        found = find(held, threshold=step.threshold, part=step.part)
+    def change(read: Read, name: str) -> Iterable[Record]:
+        found = find(read(), threshold=step.threshold, part=step.part)
         files.write_records(at.folder / f"removed.{name}", found.removals)
         for kind in removed:
             removed[kind] += found.count(kind)
         gone = {removal.at for removal in found.removals}
-        return (record for place, record in enumerate(held) if place not in gone)
+        return (record for place, record in enumerate(read()) if place not in gone)
 
     return _curate(step, at, change) | removed
 
@@ -127,9 +132,8 @@ def decontaminate(step: schema.Decontaminate, at: Context) -> Numbers:
     ]
     numbers: dict[str, int] = {}
 
-    def change(records: Iterator[Record], name: str) -> Iterable[Record]:
-        held = list(records)
-        found = overlap(lambda: iter(held), items)
+    def change(read: Read, name: str) -> Iterable[Record]:
+        found = overlap(read, items)
         files.write_records(at.folder / f"overlap.{name}", found.hits)
         numbers.update({f"contaminated {source}": count for source, count in found.contaminated.items()})
         counted = [hit for hit in found.hits if hit.source not in step.waive]
@@ -141,7 +145,7 @@ def decontaminate(step: schema.Decontaminate, at: Context) -> Numbers:
                 fix=f"set remove: true, or name the set in waive; hits: {at.folder / f'overlap.{name}'}",
             )
         gone = {hit.train_at for hit in counted}
-        return (record for place, record in enumerate(held) if place not in gone)
+        return (record for place, record in enumerate(read()) if place not in gone)
 
     return _curate(step, at, change) | numbers | {f"waived {name}": 1 for name in step.waive}
 
@@ -157,7 +161,7 @@ def clean(step: schema.Clean, at: Context) -> Numbers:
     def reject(record: Record, rule: str, reason: str) -> None:
         rejected.append(Rejection(record.id, rule, reason, record.origin.source, record.origin.item))
 
-    counts = _curate(step, at, lambda records, _: cleaner.clean(records, reject))
+    counts = _curate(step, at, lambda read, _: cleaner.clean(read(), reject))
     files.write_records(at.folder / "rejected.jsonl", rejected)
     turned = Counter(one.rule for one in rejected)
     return counts | {"changed": cleaner.records} | {"rules": dict(cleaner.changed), "rejected": dict(turned)}
@@ -170,8 +174,8 @@ def deidentify(step: schema.Deidentify, at: Context) -> Numbers:
     key = read_key(at.plan.root / step.key) if step.key else b""
     removed: Counter[str] = Counter()
 
-    def change(records: Iterator[Record], _: str) -> Iterator[Record]:
-        for record in records:
+    def change(read: Read, _: str) -> Iterator[Record]:
+        for record in read():
             changed, entities = redact_record(record, step.policy, key=key)
             removed.update(entity.type for _, entity in entities)
             yield changed
@@ -185,8 +189,8 @@ def split(step: schema.Split, at: Context) -> Numbers:
 
     parts = (Part("train", share=1 - step.test), Part("test", share=step.test))
 
-    def change(records: Iterator[Record], _: str) -> Iterator[Record]:
-        return (record for record in records if part_of(group_of(record), parts, at.seed) == step.part)
+    def change(read: Read, _: str) -> Iterator[Record]:
+        return (record for record in read() if part_of(group_of(record), parts, at.seed) == step.part)
 
     return _curate(step, at, change)
 
@@ -219,9 +223,9 @@ def noise(step: schema.Noise, at: Context) -> Numbers:
     maker = Noise(wanted=[("mixed", step.level)], seed=at.seed, share=step.share)
     copies = 0
 
-    def change(records: Iterator[Record], _: str) -> Iterator[Record]:
+    def change(read: Read, _: str) -> Iterator[Record]:
         nonlocal copies
-        for record in records:
+        for record in read():
             yield record
             if isinstance(record, Sample | Question):
                 for copy in maker.copies(record):

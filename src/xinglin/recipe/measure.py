@@ -158,7 +158,7 @@ def _summary(
         curves=tuple(_curves(at)),
         sources=_sources(facts),
         counts=tuple(_counts(step, at, facts)),
-        notes=(PHRASINGS,),
+        notes=(PHRASINGS, *_waivers(at)),
     )
 
 
@@ -183,6 +183,24 @@ def _counts(step: schema.Evaluate, at: Context, facts: list[Fact]) -> list[tuple
     known = [("facts", len(facts)), ("heads", len({fact.head for fact in facts}))] if facts else []
     asked = len(at.read(step.questions, RECALL, Question))
     return [*known, ("taught", len(taught)), ("samples", len(samples)), ("questions", asked)]
+
+
+def _waivers(at: Context) -> list[tuple[str, str]]:
+    """What the steps behind the models have waived: evaluation items that stand in the training data."""
+    behind = at.plan.behind(at.name)
+    found = []
+    for step in at.plan.steps:
+        done = manifest.read_manifest(step.folder) if step.name in behind else None
+        for name in step.step.waive if done and isinstance(step.step, schema.Decontaminate) else ():
+            count = done.numbers.get(f"contaminated {name}", 0) if done else 0
+            found.append(
+                (
+                    f"训练数据含评测集“{name}”的 {count} 题，已豁免（步骤 {step.name}）：这个评测集上的分数不可信。",
+                    f"The training data holds {count} item(s) of the evaluation set {name!r}, waived in step "
+                    f"{step.name}: do not trust scores on this set.",
+                )
+            )
+    return found
 
 
 def _candidates(measured: list[Measured], parents: Mapping[str, str], at: Context) -> list[Candidate]:

@@ -1,0 +1,149 @@
+"""Does each stage of the regime improve its own metric over its parent? The tiny model, two cores, three seeds.
+
+    python bench/regime.py [--seeds 7 8 9]      # writes bench/results/regime.md and .json, about 8 minutes a seed
+
+Written down before the runs (bench/regime.yaml is the recipe, seeds 7, 8 and 9; a stage counts as better at p < 0.05):
+
+| stage | over | metric | n |
+|---|---|---|---|
+| vocab | start | characters per token on held-out text | one text |
+| pretrain | vocab | held-out loss of statements about entities never seen (sign-flip over rows) | rows of a tenth |
+| pretrain | vocab | choice among four by likelihood, phrasings never seen (McNemar) | 400 |
+| sft | pretrain | fact recall by generation, phrasings never seen (McNemar) | 400 |
+| reward | chance, and the goal of 0.75 | pairs in the right order, topics never seen (Wilson) | a fifth of the pairs |
+| reject, dpo | sft | fact recall (McNemar) | 400 |
+| ppo | sft | reward on held-out prompts, four answers each (sign-flip over prompts), KL at most 20 | a tenth |
+| grpo | sft | verified reward on held-out prompts (sign-flip over prompts) | a tenth |
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+
+
+def run(seed: int, runs: Path) -> dict[str, Any]:
+    """Run the recipe with a seed; returns the manifests' numbers and the comparisons."""
+    from xinglin.recipe.manifest import read_manifest
+    from xinglin.recipe.measure import results
+    from xinglin.recipe.models import Places
+
+    recipe = HERE / "regime.yaml"
+    call = [sys.executable, "-m", "xinglin", "run", str(recipe), "--runs", str(runs), "--set", f"seed={seed}"]
+    subprocess.run(call, check=True, stdout=subprocess.DEVNULL)
+    made = Places(runs=runs, settings=(f"seed={seed}",)).plan(recipe)
+    manifests = {step.name: manifest for step in made.steps if (manifest := read_manifest(step.folder))}
+    compared = [
+        {"child": one.child, "parent": one.parent, "task": one.task, "difference": one.difference, "low": one.low,
+         "high": one.high, "p": one.p, "n": one.count}
+        for one in results(made)[0].comparisons
+    ]  # fmt: skip
+    return {
+        "seed": seed,
+        "numbers": {name: manifest.numbers for name, manifest in manifests.items()},
+        "seconds": {name: manifest.seconds for name, manifest in manifests.items()},
+        "compared": compared,
+    }
+
+
+def rows(one: dict[str, Any]) -> list[tuple[str, str, str, str, bool]]:
+    """Stage, metric, before and after, interval and p, and whether it is better, for one seed."""
+    numbers = one["numbers"]
+    wide, text, judged = numbers["wide"], numbers["ppl"], numbers["rm"]
+    found = [
+        (
+            "vocab", "characters per token", f"{wide['compression_before']:.2f} → {wide['compression_after']:.2f}", "–",
+            wide["compression_after"] > wide["compression_before"],
+        ),
+        (
+            "pretrain", "held-out loss", f"{text['heldout_before']:.2f} → {text['heldout_after']:.2f}",
+            f"[{text['heldout_low']:+.2f}, {text['heldout_high']:+.2f}], p {_p(text['heldout_p'])}, "
+            f"n {text['heldout_rows']}",
+            text["heldout_p"] < 0.05 and text["heldout_after"] < text["heldout_before"],
+        ),
+    ]  # fmt: skip
+    for child, parent, task in (
+        ("pt", "wide", "choice"), ("sft", "pt", "recall"), ("rs", "sft", "recall"), ("dpo", "sft", "recall"),
+    ):  # fmt: skip
+        pair = next(
+            two for two in one["compared"] if (two["child"], two["parent"], two["task"]) == (child, parent, task)
+        )
+        tables = numbers["tables"]
+        found.append(
+            (
+                {"pt": "pretrain", "rs": "reject"}.get(child, child), f"{task} (%)",
+                f"{100 * tables[f'{parent}.{task}']:.1f} → {100 * tables[f'{child}.{task}']:.1f}",
+                f"[{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}], p {_p(pair['p'])}, n {pair['n']}",
+                pair["p"] < 0.05 and pair["difference"] > 0,
+            )
+        )  # fmt: skip
+    found.insert(
+        4,
+        (
+            "reward", "pairs in order", f"{judged['accuracy']:.3f}",
+            f"[{judged['low']:.3f}, {judged['high']:.3f}], n {judged['pairs']}", judged["accuracy"] >= 0.75,
+        ),
+    )  # fmt: skip
+    for stage in ("ppo", "grpo"):
+        held = numbers[stage]
+        found.append(
+            (
+                stage, "held-out reward", f"{held['reward_before']:.3f} → {held['reward_after']:.3f}",
+                f"[{held['low']:+.3f}, {held['high']:+.3f}], p {_p(held['p'])}, n {held['heldout']}, "
+                f"KL {held['heldout_kl']:.1f}",
+                held["p"] < 0.05 and held["difference"] > 0 and held["heldout_kl"] <= 20,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def table(record: list[dict[str, Any]]) -> str:
+    """The results as Markdown, one line per stage and seed."""
+    lines = [
+        "# The regime, stage by stage",
+        "",
+        "`python bench/regime.py`; metrics, n and seeds were written down before the runs (bench/regime.py).",
+        "",
+        "| stage | metric | seed | before → after | 95 % interval, p, n | better |",
+        "|---|---|---|---|---|---|",
+    ]
+    by_seed = {one["seed"]: rows(one) for one in record}
+    for at in range(len(next(iter(by_seed.values())))):
+        for seed, found in by_seed.items():
+            stage, metric, values, detail, better = found[at]
+            lines.append(f"| {stage} | {metric} | {seed} | {values} | {detail} | {'yes' if better else '**no**'} |")
+    seconds = [sum(one["seconds"].values()) for one in record]
+    spent = ", ".join(f"{one / 60:.1f}" for one in seconds)
+    lines += ["", f"Minutes of a run, one per seed, other work on the machine: {spent}."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run all seeds and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[7, 8, 9])
+    parser.add_argument("--runs", type=Path)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        record = []
+        for seed in chosen.seeds:
+            record.append(run(seed, chosen.runs or Path(folder)))
+            RESULTS.mkdir(exist_ok=True)
+            (RESULTS / "regime.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            (RESULTS / "regime.md").write_text(table(record), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
