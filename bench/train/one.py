@@ -96,9 +96,9 @@ def bare(model: Path, data: Path, settings: dict[str, Any], out: Path) -> float:
 
 def trl(model: Path, data: Path, settings: dict[str, Any], out: Path, *, packing: bool) -> float:
     """Seconds of TRL's SFTTrainer with the loss on the assistant's tokens."""
-    from datasets import Dataset
+    from datasets import Dataset  # pyright: ignore[reportMissingImports] - of the peers
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportMissingImports] - of the peers
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     opened = AutoModelForCausalLM.from_pretrained(model, dtype="float32")

@@ -65,7 +65,7 @@ def xinglin_dpo(model: Path, data: Path, settings: dict[str, Any], out: Path) ->
 
 
 def _columns(data: Path) -> Any:
-    from datasets import Dataset
+    from datasets import Dataset  # pyright: ignore[reportMissingImports] - of the peers
 
     def said(role: str, text: str) -> list[dict[str, str]]:
         return [{"role": role, "content": text}]
@@ -95,7 +95,7 @@ def _common(settings: dict[str, Any], out: Path) -> dict[str, Any]:
 def trl_reward(model: Path, data: Path, settings: dict[str, Any], out: Path) -> float:
     """Seconds of TRL's RewardTrainer, opening and saving included."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    from trl import RewardConfig, RewardTrainer
+    from trl import RewardConfig, RewardTrainer  # pyright: ignore[reportMissingImports] - of the peers
 
     columns = _columns(data)
     started = time.perf_counter()
@@ -112,7 +112,7 @@ def trl_reward(model: Path, data: Path, settings: dict[str, Any], out: Path) -> 
 def trl_dpo(model: Path, data: Path, settings: dict[str, Any], out: Path) -> float:
     """Seconds of TRL's DPOTrainer, opening and saving included; the reference is computed once here, too."""
     from transformers import AutoTokenizer
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOConfig, DPOTrainer  # pyright: ignore[reportMissingImports] - of the peers
 
     columns = _columns(data)
     started = time.perf_counter()
@@ -121,7 +121,7 @@ def trl_dpo(model: Path, data: Path, settings: dict[str, Any], out: Path) -> flo
         model=str(model), args=config, train_dataset=columns, processing_class=AutoTokenizer.from_pretrained(model)
     )
     trainer.train()
-    trainer.model.save_pretrained(out / "model")  # type: ignore[union-attr]
+    trainer.model.save_pretrained(out / "model")
     return time.perf_counter() - started
 
 

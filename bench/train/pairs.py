@@ -25,7 +25,7 @@ from speed import HERE, RESULTS, prepare
 ORDER = ("xinglin reward", "trl reward", "xinglin dpo", "trl dpo", "trl dpo, precomputed")
 
 
-def pairs(data: Path) -> Iterator[dict[str, str]]:
+def pairs(data: Path) -> Iterator[dict[str, Any]]:
     """Prompt, chosen and rejected of both files."""
     for path in sorted((data / "pref_medicalgpt").glob("*.json*")):
         text = path.read_text(encoding="utf-8")
@@ -36,9 +36,8 @@ def pairs(data: Path) -> Iterator[dict[str, str]]:
                 row.get("response_chosen") or row.get("chosen"),
                 row.get("response_rejected") or row.get("rejected"),
             )
-            if isinstance(good, dict) and isinstance(bad, dict):
-                good, bad = good.get("value"), bad.get("value")
-            if asked and good and bad and good.strip() != bad.strip():
+            good, bad = (one.get("value") if isinstance(one, dict) else one for one in (good, bad))
+            if asked and good and bad and str(good).strip() != str(bad).strip():
                 yield {"prompt": asked, "chosen": good, "rejected": bad}
 
 

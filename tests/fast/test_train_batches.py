@@ -131,7 +131,8 @@ def test_the_rows_of_a_batch_lie_behind_each_other_without_padding() -> None:
     )
     assert [row.names for row in rows.rows] == [("b",), ("a", "c")]
     batch = collate(rows.rows)
-    assert set(batch) == {"input_ids", "position_ids", "labels", "segments", "ends"}, "a mask would undo the packing"
+    named = {"input_ids", "position_ids", "labels", "segments", "ends", "names", "groups"}
+    assert set(batch) == named, "a mask would undo the packing"
     assert batch["input_ids"].tolist() == [[8, 9, 10, 11, 5, 6, 7, 4, 3]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1, 2, 0, 1]]
     assert batch["labels"].tolist() == [[IGNORED, IGNORED, 10, 11, IGNORED, 6, 7, IGNORED, 3]]

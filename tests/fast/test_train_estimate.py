@@ -71,7 +71,7 @@ def test_trained_parameters_are_counted_as_they_are(method: Any) -> None:
 
 def test_an_eight_billion_base_fits_one_24_gb_card_by_qlora_and_not_by_full_tuning() -> None:
     config = Qwen3Config(**QWEN_8B)
-    qlora, lora, full = (estimate_config(config, Tuning(method), PLAN) for method in ("qlora", "lora", "full"))  # type: ignore[arg-type]
+    qlora, lora, full = (estimate_config(config, Tuning(method), PLAN) for method in ("qlora", "lora", "full"))
     assert 8.1e9 < full.parameters < 8.3e9
     assert full.optimizer + full.weights == pytest.approx(16 * full.parameters / 2**30)
     assert fits(qlora, 24) == ""

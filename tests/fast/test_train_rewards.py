@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -57,9 +57,10 @@ ATTACKS = {
 
 @pytest.mark.parametrize("name", ATTACKS)
 @pytest.mark.parametrize("make", [from_facts, from_knowledge])
-def test_an_attack_on_the_facts_earns_less_than_the_honest_answer(name: str, make: object) -> None:
-    assert callable(make)
-    reward: Reward = make(FACTS)
+def test_an_attack_on_the_facts_earns_less_than_the_honest_answer(
+    name: str, make: Callable[[Sequence[Fact]], Reward]
+) -> None:
+    reward = make(FACTS)
     honest, attack = score(reward, [HONEST, ATTACKS[name]])
     assert honest == 1.0
     if make is from_facts and name == "said twice":

@@ -26,8 +26,8 @@ def main(folder: str, data: str, out: str) -> None:
     rank, world = distributed.get_rank(), distributed.get_world_size()
     model = load.open_model(folder, precision=torch.float32)
     mesh = init_device_mesh("cpu", (world,))
-    for layer in model.model.layers:  # type: ignore[union-attr]
-        fully_shard(layer, mesh=mesh)  # type: ignore[arg-type]
+    for layer in model.model.layers:
+        fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
     assert all(isinstance(weight, DTensor) for weight in model.parameters()), "nothing was sharded"
     rows = [Row(*(tuple(part) for part in row)) for row in json.loads(Path(data).read_text(encoding="utf-8"))]

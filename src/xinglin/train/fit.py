@@ -155,9 +155,8 @@ def _arguments(schedule: Schedule, folder: Path) -> TrainingArguments:
         seed=schedule.seed,
         data_seed=schedule.seed,
         logging_steps=1,
-        # The Keeper asks for checkpoints by the clock.
-        save_strategy="steps",
-        save_steps=1 << 30,
+        # The Keeper asks for checkpoints by the clock; a strategy of its own would add one at the end.
+        save_strategy="no",
         save_total_limit=2,
         report_to="none",
         disable_tqdm=True,
@@ -228,5 +227,7 @@ def keep(
     work = folder / files.LOGS / TRAINER
     if (work / WHOLE).is_dir():  # every process holds a share only; together they have written this
         model = load.open_model(str(work / WHOLE), kind=type(model))
+    # What a run that was killed while saving has left would count into the digest.
+    shutil.rmtree(folder / load.FOLDER, ignore_errors=True)
     load.save(model, tokenizer, folder / load.FOLDER, stage=stage, base=base)
     shutil.rmtree(work, ignore_errors=True)
