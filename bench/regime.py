@@ -3,7 +3,7 @@
     python bench/regime.py [--seeds 7 8 9]      # writes bench/results/regime.md and .json, about 8 minutes a seed
 
 Written down before the runs (bench/regime.yaml is the recipe, seeds 7, 8 and 9; a stage counts as better at p < 0.05).
-An earlier form had the larger vocabulary in the chain (seed 7 only: SFT recall 0.2 → 11.5, pairs in order 0.671, no gain
+An earlier form had the larger vocabulary in the chain (seed 7 only: SFT recall 11.5, pairs in order 0.671, no gain
 by PPO or GRPO): new embeddings that start as means of random ones learn slowly. The vocabulary is now beside the chain.
 
 | stage | over | metric | n |

@@ -17,6 +17,10 @@ MOST = 20
 """Categories that a plot shows; the others are one bar."""
 
 
+_LABELS = 40
+"""Different gold answers that questions may have for these to be classes (intents, departments)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """A distribution of whole numbers: how many, their mean, 5th, 50th and 95th percentile (nearest rank), largest."""
@@ -113,6 +117,8 @@ def statistics(records: Iterable[Record]) -> Statistics:
             lengths[role][len(text)] += 1
         if isinstance(record, Sample):
             turns[len(record.messages)] += 1
+    if len(tags.get("label", ())) > _LABELS:
+        del tags["label"]  # answers, and no classes
     return Statistics(
         records=total,
         tags={kind: dict(counter.most_common()) for kind, counter in sorted(tags.items())},
@@ -126,7 +132,8 @@ def statistics(records: Iterable[Record]) -> Statistics:
 
 def _tags(record: Record) -> set[tuple[str, str]]:
     if isinstance(record, Question):
-        return {("task", record.task)}
+        one = record.answers[0] if len(record.answers) == 1 and not record.choices else ""
+        return {("task", record.task), *([("label", one)] if one else [])}
     if not isinstance(record, Sample):
         return set()
     pairs = (tag.partition(":") for tag in record.tags)
