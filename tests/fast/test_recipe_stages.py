@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_world import DATA
 
+from small_world import DATA
 from xinglin import files
 from xinglin.errors import RecipeError
 from xinglin.recipe.read import read_recipe
+from xinglin.recipe.training import Sft
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,15 @@ def test_a_mistake_in_a_training_step_stops_before_anything_runs(line: str, prob
         read_recipe(tmp_path / "recipe.yaml")
     assert "recipe.yaml:" in caught.value.where
     assert caught.value.code == 2
+
+
+def test_settings_reach_mappings_that_the_file_leaves_out(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "recipe.yaml", f"{DATA}  sft: {{do: sft, model: base, data: qa}}\n")
+    recipe = read_recipe(tmp_path / "recipe.yaml", settings=["launch.processes=4", "sft.lora.rank=8"])
+    assert recipe.launch.processes == 4
+    step = recipe.steps["sft"]
+    assert isinstance(step, Sft)
+    assert step.lora
+    assert (step.tune, step.lora.rank) == ("lora", 8)
+    with pytest.raises(RecipeError, match=r"unknown key 'launch\.proceses'"):
+        read_recipe(tmp_path / "recipe.yaml", settings=["launch.proceses=4"])

@@ -323,3 +323,10 @@ def test_the_prompt_of_a_sample_ends_before_its_last_answer(samples: list[Sample
     origin = samples[0].origin
     assert prompt_of(Sample("sample-1", (*talk, Message("assistant", "孕妇。")), origin)) == talk
     assert prompt_of(Sample("sample-2", talk[:1], origin)) == talk[:1]
+
+
+def test_a_training_of_one_step_changes_the_weights(tiny_folder: Path, samples: list[Sample], tmp_path: Path) -> None:
+    sft(tiny_folder, samples[:2], tmp_path, schedule=Schedule(epochs=1, batch=4, rate=1e-2, seed=2, length=LENGTH))
+    assert read_metrics(tmp_path / "metrics.jsonl")["rate"] == [1e-2]
+    old, new = (load.open_model(str(path)) for path in (tiny_folder, tmp_path / "model"))
+    assert any(not one.equal(two) for one, two in zip(old.parameters(), new.parameters(), strict=True))

@@ -19,6 +19,7 @@ from xinglin.text import shorten
 
 Places = dict[tuple[str, ...], str]
 """Where each key of a recipe stands: file:line, or the --set it came from."""
+_MAPPINGS = ("launch", "lora")
 RESERVED = ("base", "assistant")
 """Names that an evaluation gives to models which no step of the recipe makes."""
 
@@ -121,6 +122,8 @@ def _set(tree: dict[str, Any], setting: str, places: Places) -> None:
         parts = ["steps", *parts]
     target: Any = tree
     for at, part in enumerate(parts[:-1]):
+        if part in _MAPPINGS and isinstance(target, dict) and target.get(part) is None:
+            target[part] = {}  # a mapping with defaults need not stand in the file
         if not isinstance(target, dict) or part not in target:
             raise _nothing_to_set(".".join(parts[: at + 1]), target, where)
         target = target[part]

@@ -5,6 +5,7 @@ A run that was killed goes on from its last checkpoint and ends with the same we
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -138,9 +139,10 @@ def begin(
     return open_for_training(str(base), tuning, **options)
 
 
-def _arguments(schedule: Schedule, folder: Path) -> TrainingArguments:
+def _arguments(schedule: Schedule, folder: Path, rows: int) -> TrainingArguments:
     cuda = torch.cuda.is_available()
     micro, passes = schedule.accumulation(world())
+    steps = schedule.epochs * math.ceil(rows / schedule.batch)
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=schedule.epochs,
@@ -148,7 +150,8 @@ def _arguments(schedule: Schedule, folder: Path) -> TrainingArguments:
         gradient_accumulation_steps=passes,
         learning_rate=schedule.rate,
         lr_scheduler_type="cosine",
-        warmup_steps=schedule.warmup,
+        # Rounded down: the first step of a warm-up has the rate 0, and a training of few steps must not lose it.
+        warmup_steps=int(schedule.warmup * steps),
         weight_decay=schedule.decay,
         max_grad_norm=schedule.clip,
         optim="adamw_torch_fused",
@@ -189,7 +192,7 @@ def fit(
     work = folder / files.LOGS / TRAINER
     trainer = _Trainer(
         model=model,
-        args=_arguments(schedule, work),
+        args=_arguments(schedule, work, len(rows)),
         train_dataset=_Packed(rows),
         data_collator=_collate,
         objective=objective,
