@@ -17,7 +17,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 @pytest.mark.parametrize("name", ["ivy", "chatmed", "heal", "qizhen", "chimed"])
 def test_a_system_s_recipe_runs_on_the_tiny_base(name: str, tmp_path: Path) -> None:
-    small = ["base=tiny", "taught.topics=30", "tables.most=20", "waive=[pt, sft, whole, first, second, rs, ppo]"]
+    small = ["base=tiny", "tables.most=20", "waive=[pt, sft, whole, first, second, rs, ppo]"]
     small += {"ivy": ["ppo.iterations=2"], "chimed": ["rs.most=20", "rs.top=20"]}.get(name, [])
     places = Places(runs=tmp_path, settings=tuple(small))
     made = places.plan(RECIPES / f"{name}.yaml")
