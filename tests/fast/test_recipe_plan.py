@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_world import DATA, DRUGS, WHOLE, digests, make
 
+from small_world import DATA, DRUGS, WHOLE, digests, make
 from xinglin import cli, files
 from xinglin.errors import DataError
 from xinglin.recipe.plan import Plan

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_world import DATA, digests, make
 
+from small_world import DATA, digests, make
 from xinglin import api, cli, files
 from xinglin.errors import DataError, EngineError, GateError, RecipeError
 from xinglin.recipe import show
