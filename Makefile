@@ -10,7 +10,7 @@ TORCH := .venv/.torch
 RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
 # The tests of the rooms whose branches must be covered (architecture: metrics, files, formats).
-COVERED := tests/golden/test_metrics.py tests/fast/test_files.py tests/fast/test_types.py \
+COVERED := tests/golden/test_metrics.py tests/golden/test_extract.py tests/fast/test_files.py tests/fast/test_types.py \
   $(wildcard tests/fast/test_formats_*.py tests/fast/test_safety_*.py) tests/fast/test_evaluate_compare.py \
   tests/fast/test_evaluate_indications.py
 
