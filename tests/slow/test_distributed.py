@@ -60,8 +60,11 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path: Path) -> None:
     for step in ("pt", "sft", "rm", "dpo"):
         one, two = weights(alone, step), weights(together, step)
         assert one.keys() == two.keys()
-        for name in one:
-            torch.testing.assert_close(one[name], two[name], rtol=1e-3, atol=2e-5, msg=f"{step}: {name}")
+        apart = torch.cat([(one[name] - two[name]).detach().abs().flatten() for name in one])
+        # Adam's first step moves a weight by the whole rate, whatever the size of its gradient: rounding decides the
+        # direction where the gradient is rounding itself.
+        assert (apart > 2e-5).float().mean() < 0.005, step
+        assert apart.mean() < 1e-5, step
         first, second = (read_metrics(plan.folder(step) / "metrics.jsonl")["loss"] for plan in (alone, together))
         assert second == pytest.approx(first, rel=1e-3)
     assert (together.folder("rm") / "judged.json").is_file()
