@@ -124,3 +124,14 @@ def test_the_command_splits_with_clusters_and_says_what_a_wrong_file_is(
     linked.write_text('{"a": 1}\n', encoding="utf-8")
     with pytest.raises(DataError, match="near-duplicates"):
         run("split", source, "-o", tmp_path / "out", "--clusters", linked)
+
+
+def test_a_sealed_part_is_not_replaced_by_another(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", grouped(60))
+    split_files([source], tmp_path / "out", HALVES, seed=3)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    split_files([source], tmp_path / "out", HALVES, seed=3)
+    with pytest.raises(DataError, match="this part is sealed") as caught:
+        split_files([source], tmp_path / "out", HALVES, seed=4)
+    assert "another folder" in caught.value.fix
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

@@ -274,10 +274,28 @@ def _write(
     if {path.resolve() for path in paths} & {out.resolve() for out in outs.values()}:
         raise DataError("a part is one of the inputs", where=str(folder), fix="name another folder with -o")
     counts = dict.fromkeys(outs, 0)
+    hashes = {name: hashlib.sha256() for name in outs}
     with contextlib.ExitStack() as stack:
         files = {name: stack.enter_context(atomic(out)) for name, out in outs.items()}
         for record in Intake(paths, 0).records():
             name = place(record)
-            files[name].write(line(record))
+            text = line(record)
+            files[name].write(text)
+            hashes[name].update(text.encode())
             counts[name] += 1
+        for name, found in hashes.items():
+            _keep_seal(folder / f"{name}.sha256", found.hexdigest())
     return counts
+
+
+def _keep_seal(seal: Path, digest: str) -> None:
+    """Refuse to replace a sealed part by another one; the same part may be written again."""
+    if not seal.is_file():
+        return
+    known = seal.read_text(encoding="utf-8").partition(" ")[0]
+    if known != digest:
+        raise DataError(
+            f"this part is sealed ({known[:16]}), and what would be written is another one ({digest[:16]})",
+            where=str(seal),
+            fix="keep the held-out part: split into another folder; or delete the seal if nothing was measured on it",
+        )
