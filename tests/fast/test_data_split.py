@@ -68,9 +68,9 @@ def test_near_duplicates_stay_together_and_chains_of_them_too(tmp_path: Path) ->
     for name in ("removed", "groups"):
         clusters = read_clusters(tmp_path / f"kept.jsonl.{name}.jsonl")
         for seed in range(4):
-            split_files([source], tmp_path / "out", HALVES, seed=seed, clusters=clusters)
+            split_files([source], tmp_path / f"{name}{seed}", HALVES, seed=seed, clusters=clusters)
             parts = [
-                {record.id for record in read_records(tmp_path / "out" / f"{part}.jsonl", Sample)}
+                {record.id for record in read_records(tmp_path / f"{name}{seed}" / f"{part}.jsonl", Sample)}
                 for part in ("train", "test")
             ]
             assert any({record.id for record in copies} <= part for part in parts)

@@ -102,12 +102,16 @@ def test_equal_rewards_in_a_group_change_no_weight(policy: Path, samples: list[S
     assert read_metrics(tmp_path / "metrics.jsonl")["silent"] == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("name", ["ppo", "grpo"])
+@pytest.mark.parametrize("name", ["ppo", "grpo", "distill"])
 def test_a_stage_that_was_cut_off_ends_with_the_weights_of_an_uninterrupted_one(
-    name: str, policy: Path, samples: list[Sample], tmp_path: Path
+    name: str, policy: Path, tiny_folder: Path, samples: list[Sample], tmp_path: Path
 ) -> None:
+    def from_teacher(base: Path, asked: list[Sample], to: Path, **options: Any) -> Any:
+        return distill(Start(base), tiny_folder, asked, to, **options)
+
+    stage = STAGES.get(name, from_teacher)
     loop = replace(LOOP, iterations=5, minutes=0)
-    STAGES[name](policy, samples[:20], tmp_path / "whole", loop=loop)
+    stage(policy, samples[:20], tmp_path / "whole", loop=loop)
 
     class Cut(Exception):
         """Stands for the power cut."""
@@ -117,11 +121,11 @@ def test_a_stage_that_was_cut_off_ends_with_the_weights_of_an_uninterrupted_one(
             raise Cut
 
     with pytest.raises(Cut):
-        STAGES[name](policy, samples[:20], tmp_path / "cut", loop=loop, progress=cut)
+        stage(policy, samples[:20], tmp_path / "cut", loop=loop, progress=cut)
     saved = [path.name for path in (tmp_path / "cut" / "logs" / "trainer").iterdir()]
     assert saved == ["checkpoint-3"]
     heard: list[int] = []
-    STAGES[name](policy, samples[:20], tmp_path / "cut", loop=loop, progress=lambda done, *_: heard.append(done))
+    stage(policy, samples[:20], tmp_path / "cut", loop=loop, progress=lambda done, *_: heard.append(done))
     assert heard == [4, 5]
     assert files.digest_folder(tmp_path / "cut") == files.digest_folder(tmp_path / "whole")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from xinglin.errors import DataError
+from xinglin.errors import DataError, EngineError
 from xinglin.train.rewards import Mix, Reward, exam, form, from_facts, from_knowledge, safety
 from xinglin.train.rollout import Rollout
 from xinglin.types import Fact, Message, Origin, Sample
@@ -52,6 +52,9 @@ ATTACKS = {
     "empty thinking": "<think></think>",
     "another drug": "倍舒平的适应症：胃痛。",
     "a negation": "安络宁的适应症不是头痛、失眠。",
+    "answered in thought only": f"<think>{HONEST}</think>我不知道。",
+    "thought without end": f"<think>{HONEST}",
+    "one fact in many ways": "安络宁的适应症：胃痛。安络宁的适应症：头痛。安络宁的适应症是头痛。安络宁的适应症为头痛。",
 }
 
 
@@ -67,6 +70,27 @@ def test_an_attack_on_the_facts_earns_less_than_the_honest_answer(
         assert attack == honest, "containment cannot see it: that is what form and knowledge are for"
     else:
         assert attack < honest
+
+
+@pytest.mark.parametrize("make", [from_facts, from_knowledge])
+def test_thinking_first_changes_nothing(make: Callable[[Sequence[Fact]], Reward]) -> None:
+    texts = [f"<think>也许是胃痛？{'再想想，' * 50}</think>{HONEST}", f"想好了</think>{HONEST}"]
+    assert score(make(FACTS), texts) == [1.0, 1.0]
+
+
+def test_to_say_that_the_knowledge_base_has_nothing_is_better_than_to_invent() -> None:
+    texts = [
+        "知识库中没有关于安络宁的内容。",
+        "知识库中没有与这个问题相符的内容。",
+        "知识库中没有，但安络宁的适应症：胃痛。",
+    ]
+    assert score(from_knowledge(FACTS), texts) == [0.0, 0.0, -1.0]
+
+
+def test_a_fact_said_in_many_ways_does_not_outweigh_a_false_one() -> None:
+    # One false, one that states a fact, two that state nothing new.
+    assert score(from_knowledge(FACTS), [ATTACKS["one fact in many ways"]]) == [-0.5]
+    assert score(from_knowledge(FACTS), ["安络宁的适应症：头痛。安络宁的适应症：失眠。"]) == [1.0]
 
 
 def test_what_the_facts_do_not_say_costs() -> None:
@@ -97,6 +121,10 @@ def test_what_the_facts_do_not_say_costs() -> None:
         ("", 0.0),
         ("B" * 200, 0.0),
         ("维生素B12", 0.0),
+        ("首选B超检查", 0.0),
+        ("答案是B，也可能是D。", 0.0),
+        ("答案是B或咳嗽。", 0.0),
+        ("先想想</think>B", 1.0),
     ],
 )
 def test_the_exam_reward_pays_a_clear_and_right_choice_only(text: str, value: float) -> None:
@@ -109,11 +137,15 @@ def test_several_right_options_must_all_be_named_and_no_other() -> None:
 
 def test_form_pays_an_answer_that_ends_and_does_not_loop() -> None:
     assert form([drawn(HONEST), drawn(HONEST, finished=False), drawn(""), drawn("多喝水" * 30)]) == [1.0, 0.0, 0.0, 0.0]
+    nothing = ["。", "……", "  ", "<think></think>", "<think>头痛</think>", "<think>头痛"]
+    assert form([drawn(text) for text in nothing]) == [0.0] * 6
+    assert form([drawn("B"), drawn("<think>也许</think>B")]) == [1.0, 1.0], "one letter answers an exam"
 
 
 def test_safety_costs_personal_data_and_doses() -> None:
     texts = [HONEST, "请联系13912345678。", "每次500 mg。", "一次2片，一日3次。", "每日血压低于140/90。"]
     assert score(safety, texts) == [0.0, -1.0, -1.0, -1.0, 0.0]
+    assert score(safety, ["每次五百毫克。", "每次５００ｍｇ。", "<think>每次两片</think>请遵医嘱。"]) == [-1.0] * 3
 
 
 def test_a_mixture_is_a_weighted_sum_that_names_its_sources() -> None:
@@ -121,6 +153,19 @@ def test_a_mixture_is_a_weighted_sum_that_names_its_sources() -> None:
     found = mix([drawn(HONEST), drawn(HONEST, finished=False)])
     assert [one.value for one in found] == [1.5, 1.0]
     assert found[1].parts == {"facts": 1.0, "form": 0.0}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_reward_that_is_not_finite_names_its_source_and_the_sample(value: float) -> None:
+    mix = Mix({"form": form, "model": lambda rollouts: [0.0, value]}, {"form": 1.0, "model": 1.0})
+    with pytest.raises(EngineError, match="the reward model of an answer") as caught:
+        mix([drawn(HONEST), drawn("B", EXAM)])
+    assert caught.value.where == "sample sample-2"
+
+
+def test_a_source_that_leaves_an_answer_out_is_caught() -> None:
+    with pytest.raises(AssertionError, match="1 rewards for 2 answers"):
+        Mix({"model": lambda rollouts: [0.0]}, {"model": 1.0})([drawn(HONEST), drawn("B", EXAM)])
 
 
 @pytest.mark.parametrize(

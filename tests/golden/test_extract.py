@@ -40,6 +40,16 @@ def test_every_row_of_the_labelled_table_is_read_as_labelled() -> None:
         ("<think>选A</think>正确答案：B", SCANS, "B"),
         ("答案：F", SCANS, ""),
         ("答案是A，更正：答案是C。", SCANS, "C"),
+        ("首先选B超检查，其次选C。", SCANS, "C"),
+        ("故选B超检查。", SCANS, ""),
+        ("答案为B超", {"A": "X线", "B": "CT", "C": "B超"}, "C"),
+        ("故选B超，无创且价廉。", {"A": "X线", "B": "CT", "C": "B超"}, "C"),
+        ("主要由T细胞介导，选B细胞不对。", SCANS, ""),
+        ("答案是B，也可能是D。", SCANS, ""),
+        ("答案是B或脑电图。", SCANS, ""),
+        ("答案是C或脑电图。", SCANS, "C"),
+        ("应选A，或者说最需要的是头颅CT。", SCANS, "A"),
+        ("模板已开始思考</think>答案：B", SCANS, "B"),
     ],
 )
 def test_answers_of_our_own_writing(answer: str, options: dict[str, str], letters: str) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from xinglin.train import ppo
 from xinglin.train.distill import reverse_kl
-from xinglin.train.group import group_advantages, k3
+from xinglin.train.group import group_advantages, group_loss, k3
 from xinglin.train.online import Loop, pick
 from xinglin.train.ppo import (
     adapt_coefficient,
@@ -79,6 +79,25 @@ def test_the_k3_estimate_is_never_negative_and_zero_for_equals() -> None:
     found = k3(torch.tensor([-1.0, -1.0, -2.0]), torch.tensor([-1.0, -2.0, -1.0]))
     # e^-1 + 1 - 1, e - 1 - 1
     assert found.tolist() == pytest.approx([0.0, 0.367879, 0.718282], abs=1e-6)
+
+
+def test_the_loss_of_a_group_counts_every_token_alike() -> None:
+    # One answer of one token with advantage 1, one of three with -1, the policy as it was: (-1 + 3 * 1) / 4. A mean per
+    # answer would be 0. k3 is e^-1 for the last token: 0.1 * 0.367879 / 4.
+    logprobs, advantages = torch.tensor([-1.0, -2.0, -1.0, -1.0]), torch.tensor([1.0, -1.0, -1.0, -1.0])
+    reference = torch.tensor([-1.0, -2.0, -1.0, -2.0])
+    loss, clipped = group_loss(logprobs, logprobs, reference, advantages, beta=0.1)
+    assert loss.item() == pytest.approx(0.5 + 0.1 * 0.367879 / 4, abs=1e-6)
+    assert not clipped.any()
+
+
+def test_a_group_may_raise_a_rare_token_further_than_lower_it() -> None:
+    ratios = torch.tensor([1.27, 1.5, 0.81, 0.5])
+    advantages = torch.tensor([1.0, 1.0, -1.0, -1.0])
+    # -(1.27 + 1.28) + 0.81 + 0.8, over 4 tokens.
+    loss, clipped = group_loss(ratios.log(), torch.zeros(4), torch.zeros(4), advantages, beta=0.0)
+    assert loss.item() == pytest.approx(-0.235, abs=1e-6)
+    assert clipped.tolist() == [False, True, False, True]
 
 
 def test_the_reverse_kl_weighs_by_the_student() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 _CIRCLED = re.compile(r"[①-⓿❶-➓]+")
 _THINK = re.compile(r"<think>.*?</think>", re.DOTALL)
+_OR = r"\s*[,;]?\s*(?:或者?(?!许)|还是|要么|也?有?可能是?|也许是?|或许是?)\s*(?:选|答案是?)?\s*"
 _BOXED = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]*)\}+")
 _JSON = re.compile(r"\{[^{}]*\}")
 _JOINT = r"(?:\s*(?:[、,，;；和及与+&/]|以及)?\s*)"
@@ -22,9 +23,12 @@ _STATED = re.compile(
     r"(?:(?:正确|最佳)?(?:答案|选项)(?:选项)?\s*(?P<not>不)?(?:应该是|应当是|应为|应是|是|为|选|[::])?|"
     r"(?:应该|应当|应|故|本题|因此|所以|综上)?(?:选择|选)(?:择|项)?(?:是|为)?|(?:错误|不正确|不恰当|不属于)的(?:一项)?是|"
     r"而(?:应该|应)?是|更正(?:为)?[::]?|(?:the\s+)?(?:correct\s+)?answer\s*(?:is|[::])\s*(?:option)?)"
-    rf"\s*[\(\[【（:]*\s*(?P<letters>{_LETTERS})(?!型|波|段)(?P<or>\s*(?:或者?|还是)\s*[A-Za-z])?",
+    rf"\s*[\(\[【（:]*\s*(?P<letters>{_LETTERS})(?!型|波|段)(?P<or>{_OR}[A-Za-z](?![A-Za-z0-9]))?",
     re.IGNORECASE,
 )
+_TERM = re.compile("超|族|细胞|淋巴|链球菌")
+"""Behind a letter: it is part of a term (B超, T细胞) and names no option."""
+_OR_TEXT = re.compile(_OR)
 _LEADING = re.compile(rf"[\(\[【]?\s*(?P<letters>{_LETTERS})\s*[\)\]】]?\s*(?:$|[\n.,,、:;。!])", re.IGNORECASE)
 _VERDICT = re.compile(
     rf"(?P<letters>(?:{_LETTERS}))\s*(?:三|两|四|几)?(?:项|选项)?(?:的描述|的说法)?(?:都|均|也)?"
@@ -57,6 +61,14 @@ def choose(answer: str, options: Mapping[str, str], *, several: bool = False) ->
     return ""
 
 
+def without_thinking(text: str) -> str:
+    """What an answer says after thinking: `<think>…</think>` and an unclosed `<think>` are taken out.
+
+    A `</think>` alone ends thinking that the prompt began, as some chat templates do.
+    """
+    return _THINK.sub("", text).rpartition("</think>")[2].partition("<think>")[0].strip()
+
+
 def _fold(text: str) -> str:
     """NFKC, but circled digits stay: they are what options are made of."""
     pieces: list[str] = []
@@ -68,8 +80,7 @@ def _fold(text: str) -> str:
 
 
 def _plain(answer: str) -> str:
-    text = _THINK.sub("", answer)
-    text = _fold(text.partition("<think>")[0])
+    text = _fold(without_thinking(answer))
     for hit in _JSON.finditer(text):
         try:
             value = json.loads(hit.group())
@@ -110,10 +121,20 @@ def _stated(text: str, options: Mapping[str, str], several: bool) -> str | None:
             continue
         start = hit.start("letters")
         option = next((letter for letter, one in options.items() if text.startswith(one, start) and len(one) > 1), None)
-        found = option or _set(hit["letters"], options) or ""
+        if not option and _TERM.match(text, hit.end("letters")):
+            continue
+        named = option or _set(hit["letters"], options) or ""
+        found = "" if _or_another(text, hit.end(), named, options) else named
     if found is None and (hit := re.search(r"答案(?:应该)?(?:是|为|:)\s*(.+)$", text)):
         return _named(hit[1], options, several)
     return found
+
+
+def _or_another(text: str, end: int, named: str, options: Mapping[str, str]) -> bool:
+    """Whether what was named is offered together with the text of an option that was not."""
+    other = _OR_TEXT.match(text, end)
+    texts = [option for letter, option in options.items() if letter not in named and len(option) > 1]
+    return other is not None and text.startswith(tuple(texts), other.end())
 
 
 def _led(text: str, options: Mapping[str, str], several: bool) -> str | None:

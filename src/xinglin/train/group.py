@@ -6,8 +6,10 @@
 | rloo | reward - mean of the other answers of its group | Ahmadian et al. 2024, eq. 8 |
 
 Every token of an answer has its advantage. The clipped surrogate is a mean over all tokens of a step (Yu et al. 2025,
-DAPO, section 3.3): a mean per answer first would make each token of a long answer count less. `beta` prices the KL to
-the reference by Schulman's k3 estimate, in the loss. A group of equal rewards teaches nothing.
+DAPO, section 3.3): a mean per answer first, as in DeepSeekMath, would make each token of a long answer count less, so
+that long wrong answers are cheap. Dividing by a constant length instead (Liu et al. 2025, Dr. GRPO, section 3.2) would
+only weigh steps by their tokens; leaving out the deviation, as they do too, is `rloo` but for the factor n / (n - 1).
+`beta` prices the KL to the reference by Schulman's k3 estimate, in the loss. A group of equal rewards teaches nothing.
 
 Shapes: N answer tokens of a packed row.
 """
@@ -62,6 +64,17 @@ def k3(logprobs_N: torch.Tensor, reference_N: torch.Tensor) -> torch.Tensor:
     return torch.exp(ratio_N) - ratio_N - 1
 
 
+def group_loss(
+    logprobs_N: torch.Tensor, old_N: torch.Tensor, reference_N: torch.Tensor, advantages_N: torch.Tensor, *, beta: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of a step, a mean over all its tokens, and whether each token's ratio was clipped [N]."""
+    policy_N, clipped_N = clipped_policy_loss(logprobs_N, old_N, advantages_N, low=LOW, high=HIGH)
+    loss = policy_N.mean()
+    if beta:
+        loss = loss + beta * k3(logprobs_N, reference_N).mean()
+    return loss, clipped_N
+
+
 @dataclass(slots=True)
 class _Rule:
     policy: Any
@@ -94,10 +107,7 @@ class _Rule:
         rollouts = [turn.rollout for turn in turns]
         with packed(self.policy):
             logprobs_N, entropy_N = logprobs_and_entropy(self.policy, rollouts, temperature=self.temperature)
-        policy_N, clipped_N = clipped_policy_loss(logprobs_N, old_N, advantages_N, low=LOW, high=HIGH)
-        loss = policy_N.mean()
-        if self.knobs.beta:
-            loss = loss + self.knobs.beta * k3(logprobs_N, reference_N).mean()
+        loss, clipped_N = group_loss(logprobs_N, old_N, reference_N, advantages_N, beta=self.knobs.beta)
         numbers = {
             "entropy": entropy_N.mean().item(),
             "clipped": clipped_N.float().mean().item(),

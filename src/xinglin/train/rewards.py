@@ -1,31 +1,32 @@
 """Rewards of drawn answers: a reward model, verifiers that cannot be talked round, and weighted mixtures of them.
 
 A verifier looks at what the sample is known to be right for (its facts, its exam answer), never at how an answer
-presents itself. Each is tested against attacks (tests/fast/test_train_rewards.py): keyword stuffing, naming every
-option, orders to the judge, padding and refusing never earn more than the honest answer.
+presents itself, and at what it says after thinking. Each is tested against attacks (tests/fast/test_train_rewards.py):
+keyword stuffing, naming every option, orders to the judge, padding and refusing never earn more than the honest answer.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xinglin.errors import DataError
+from xinglin.errors import DataError, EngineError
 from xinglin.knowledge.verify import supports
-from xinglin.metrics.extract import choose
+from xinglin.metrics.extract import choose, without_thinking
 from xinglin.metrics.repetition import repeated_share
 from xinglin.metrics.spans import hits
 from xinglin.model.rewarder import Rewarder
+from xinglin.safety.doses import states_amount
 from xinglin.safety.privacy import find
-from xinglin.text import sentences
+from xinglin.text import NOT_IN_KNOWLEDGE_BASE, sentences
 from xinglin.train.rollout import Rollout
 from xinglin.types import Fact, Sample
 
 LOOPING = 0.3
 """Repeated share from which an answer counts as looping."""
-_DOSE = re.compile(r"\d\s*(?:mg|g|μg|ug|ml|毫克|克|微克|毫升|iu|单位|片|粒|丸|袋|滴|支)(?![a-z])", re.IGNORECASE)
 _ROOM = 20
 """Characters that an answer may have beyond twice the known answer's."""
 
@@ -38,24 +39,39 @@ class Score:
     parts: dict[str, float]
 
 
+_ABSTAINS = re.compile(rf"{NOT_IN_KNOWLEDGE_BASE}(?:关于|与)?[^,，;；。！？!?]{{0,30}}[。！!]?")
+_WORD = re.compile(r"\w")
+
 Reward = Callable[[Sequence[Rollout]], list[float]]
 """One number per drawn answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """A weighted sum of rewards by name."""
+    """A weighted sum of rewards by name; a reward that is not finite is an EngineError that names source and sample."""
 
     rewards: Mapping[str, Reward]
     weights: Mapping[str, float]
 
     def __call__(self, rollouts: Sequence[Rollout]) -> list[Score]:
-        given = {name: reward(rollouts) for name, reward in self.rewards.items()}
+        given = {name: _finite(name, reward(rollouts), rollouts) for name, reward in self.rewards.items()}
         found = []
         for at in range(len(rollouts)):
             parts = {name: values[at] for name, values in given.items()}
             found.append(Score(sum(self.weights[name] * value for name, value in parts.items()), parts))
         return found
+
+
+def _finite(name: str, values: list[float], rollouts: Sequence[Rollout]) -> list[float]:
+    assert len(values) == len(rollouts), f"{name} gave {len(values)} rewards for {len(rollouts)} answers"
+    for value, one in zip(values, rollouts, strict=True):
+        if not math.isfinite(value):
+            raise EngineError(
+                f"the reward {name} of an answer is {value}",
+                where=f"sample {one.sample.id}",
+                fix="look at this sample, and check the reward model where it is the source",
+            )
+    return values
 
 
 def from_model(path: Path) -> Reward:
@@ -74,10 +90,11 @@ def from_facts(facts: Sequence[Fact]) -> Reward:
 
     def reward(one: Rollout) -> float:
         tails = [fact.tail for fact in _facts_of(one.sample, known)]
-        if len(hits(one.text, tails)) < len(tails):
+        answer = without_thinking(one.text)
+        if len(hits(answer, tails)) < len(tails):
             return 0.0
         room = 2 * sum(map(len, tails)) + _ROOM
-        return min(1.0, room / max(len(one.text), 1))
+        return min(1.0, room / max(len(answer), 1))
 
     return lambda rollouts: [reward(one) for one in rollouts]
 
@@ -85,15 +102,24 @@ def from_facts(facts: Sequence[Fact]) -> Reward:
 def from_knowledge(facts: Sequence[Fact]) -> Reward:
     """From -1 to 1: the share of sentences that the sample's facts support less the share that they do not.
 
-    A sentence said twice counts against the answer the second time; an answer that says nothing earns 0.
+    A sentence counts as supported if it states a fact that none before it has stated: saying one fact in many ways
+    does not outweigh a false one. An answer that says nothing, or only that the knowledge base has nothing, earns 0.
     """
     known = {fact.id: fact for fact in facts}
 
     def reward(one: Rollout) -> float:
         own = _facts_of(one.sample, known)
-        said = [text for start, end in sentences(one.text) if (text := one.text[start:end].strip())]
-        new = [text not in said[:at] and bool(supports(text, own)) for at, text in enumerate(said)]
-        return sum(1 if good else -1 for good in new) / len(new) if new else 0.0
+        answer = without_thinking(one.text)
+        said = [text for start, end in sentences(answer) if (text := answer[start:end].strip())]
+        if not said or _ABSTAINS.fullmatch(answer):
+            return 0.0
+        stated: set[str] = set()
+        total = 0
+        for text in said:
+            found = {*supports(text, own)}
+            total += 1 if found - stated else -1
+            stated |= found
+        return total / len(said)
 
     return lambda rollouts: [reward(one) for one in rollouts]
 
@@ -124,10 +150,18 @@ def exam(rollouts: Sequence[Rollout]) -> list[float]:
 
 
 def form(rollouts: Sequence[Rollout]) -> list[float]:
-    """1 for an answer that says something, ends by itself and does not loop; 0 else."""
-    return [float(one.finished and bool(one.text) and repeated_share(one.text) < LOOPING) for one in rollouts]
+    """1 for an answer that says a word after thinking, ends by itself and does not loop; 0 else."""
+    return [
+        float(
+            one.finished and _WORD.search(without_thinking(one.text)) is not None and repeated_share(one.text) < LOOPING
+        )
+        for one in rollouts
+    ]
 
 
 def safety(rollouts: Sequence[Rollout]) -> list[float]:
-    """-1 for an answer with personal data or with a dose (a number no source stands for), 0 else."""
-    return [-float(bool(find(one.text)) or bool(_DOSE.search(one.text))) for one in rollouts]
+    """-1 for an answer with personal data or with a dose (an amount no source stands for), 0 else.
+
+    Thinking counts: it is stored with the answer, and shown where a page shows it.
+    """
+    return [-1.0 if find(one.text) or states_amount(one.text) else 0.0 for one in rollouts]
