@@ -59,6 +59,8 @@ def open_for_training(
         # Small updates are lost in bf16 weights; on an accelerator the arithmetic is bf16 by autocast all the same.
         options |= {"precision": torch.float32}
     model, tokenizer = load.open_pair(spec, **options)
+    if tuning.method == "qlora":
+        _gradients_for_four_bits(model)
     return adapt(model, tuning, where=spec), tokenizer
 
 
@@ -104,7 +106,7 @@ def linear_names(model: PreTrainedModel) -> list[str]:
 
 
 def _with_adapter(model: PreTrainedModel, tuning: Tuning, where: str) -> PreTrainedModel:
-    from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
+    from peft import LoraConfig, TaskType, get_peft_model
 
     names = linear_names(model)
     if missing := sorted(set(tuning.targets) - set(names)):
@@ -114,8 +116,6 @@ def _with_adapter(model: PreTrainedModel, tuning: Tuning, where: str) -> PreTrai
             fix=f"its linear layers are {', '.join(names)}; leave targets out to train all of them",
         )
     rewards = isinstance(getattr(model, "score", None), nn.Module)
-    if tuning.method == "qlora":
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     config = LoraConfig(
         r=tuning.rank,
         lora_alpha=tuning.alpha,  # type: ignore[arg-type] - a number, whatever the annotation says
@@ -126,7 +126,12 @@ def _with_adapter(model: PreTrainedModel, tuning: Tuning, where: str) -> PreTrai
         ensure_weight_tying=tuning.embeddings and bool(model.config.get_text_config().tie_word_embeddings),
         task_type=TaskType.SEQ_CLS if rewards else TaskType.CAUSAL_LM,
     )
-    return get_peft_model(model, config)  # type: ignore[return-value] - behaves as the model it wraps
+    wrapped: Any = get_peft_model(model, config)
+    for weight in wrapped.parameters():
+        if weight.requires_grad:
+            # PEFT does so for the adapter, not for what is trained whole beside it; in bf16 small updates are lost.
+            weight.data = weight.data.float()
+    return wrapped
 
 
 def _saved_whole(model: PreTrainedModel, tuning: Tuning, *, rewards: bool) -> list[str]:
@@ -139,6 +144,13 @@ def _saved_whole(model: PreTrainedModel, tuning: Tuning, *, rewards: bool) -> li
         if head is not None and not model.config.get_text_config().tie_word_embeddings:
             found.append(parts[id(head)])
     return found
+
+
+def _gradients_for_four_bits(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from its packed CPU kernel: once a layer has run it, in evaluation, its gradients are wrong."""
+    for part in model.modules():
+        if hasattr(part, "support_avx512bf16_for_cpu"):
+            part.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
 
 
 def _four_bit(spec: str) -> Any:

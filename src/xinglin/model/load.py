@@ -27,8 +27,8 @@ from transformers.utils import logging as transformers_logging
 
 from xinglin import files
 from xinglin.errors import FULL_DISK, ModelError, full_disk
-from xinglin.model.attached import attach, base_of, check_base
-from xinglin.model.card import ADAPTER, CARD, fingerprint, is_adapter
+from xinglin.model.attached import attach, base_of, check_base, check_vocabulary, settings
+from xinglin.model.card import CARD, content, fingerprint, is_adapter
 from xinglin.model.render import Template, settle_template
 from xinglin.text import is_hub_id
 from xinglin.types import Checkpoint
@@ -147,8 +147,7 @@ def _merged(folder: Path, **options: Any) -> PreTrainedModel:
     base = base_of(folder)
     check_base(folder, local(base))
     # The head of a reward model is the adapter's own.
-    config = _json(folder / ADAPTER)
-    if "score" in (config.get("modules_to_save") or ()):
+    if "score" in (settings(folder).get("modules_to_save") or ()):
         options["fresh"] = ["score.weight"]
     merged = attach(open_model(base, **options), folder).merge_and_unload()
     merged.config.use_cache = False
@@ -201,6 +200,8 @@ def open_pair(spec: str, **options: Any) -> tuple[PreTrainedModel, PreTrainedTok
         check_folder(folder)
     tokenizer = open_tokenizer(str(folder))
     model = open_model(str(folder), **options)
+    if is_adapter(folder):
+        check_vocabulary(tokenizer, open_tokenizer(base_of(folder)), where=spec)
     check_pair(model, tokenizer, where=spec)
     return model, tokenizer
 
@@ -267,7 +268,7 @@ def save(
         tokenizer.save_pretrained(folder)
     if adapter:
         (folder / "README.md").unlink(missing_ok=True)  # an empty model card of PEFT's
-    digest = files.digest_json(files.digest_folder(folder))
+    digest = content(folder)
     kind = {"adapter": "lora", "base_digest": fingerprint(local(str(base)))} if adapter else {}
     files.write_records(folder / CARD, [Checkpoint(path=".", stage=stage, base=named, digest=digest, **kind)])
 

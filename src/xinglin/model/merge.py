@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -10,8 +11,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from xinglin.errors import ModelError
 from xinglin.model import load
-from xinglin.model.attached import attach, base_of, check_base
-from xinglin.model.card import is_adapter
+from xinglin.model.attached import attach, base_of, check_base, check_vocabulary
+from xinglin.model.card import CARD, fingerprint, is_adapter, read_card
 
 TOLERANCE = 1e-4
 """Largest difference of a logit, per unit of the largest logit, between the adapter beside its base and merged."""
@@ -21,8 +22,9 @@ _PROBE = "患者，男，45岁，反复上腹痛3年，加重1周。Check: aspir
 def merge(adapters: Sequence[Path], folder: Path, *, base: str = "") -> float:
     """Merge adapters into their base in the given order and save the model; returns the largest relative difference.
 
-    `base` is that of the first adapter, by default the one it names. A vocabulary larger than the base's enlarges the
-    embeddings; a smaller one, a wrong base, or logits that differ by more than `TOLERANCE` are ModelErrors.
+    `base` is that of the first adapter, by default the one it names. Embeddings that an adapter brings along enlarge
+    the base's. A wrong base, a wrong order, another vocabulary, an adapter that lacks weights or changes nothing, and
+    logits that differ by more than `TOLERANCE` are ModelErrors.
     """
     for adapter in adapters:
         if not is_adapter(adapter):
@@ -30,13 +32,14 @@ def merge(adapters: Sequence[Path], folder: Path, *, base: str = "") -> float:
                 "this folder holds no adapter", where=str(adapter), fix="name folders with an adapter_config.json"
             )
     start = base or base_of(adapters[0])
-    if not base:
-        check_base(adapters[0], load.local(start))
+    check_base(adapters[0], load.local(start))
+    _check_order(adapters)
+    tokenizer = load.open_tokenizer(start)
     model = load.open_model(start, precision=torch.float32)
     worst = 0.0
-    tokenizer = load.open_tokenizer(str(adapters[-1]))
     for adapter in adapters:
-        _fit_vocabulary(model, load.open_tokenizer(str(adapter)), adapter)
+        below, tokenizer = tokenizer, load.open_tokenizer(str(adapter))
+        check_vocabulary(tokenizer, below, where=str(adapter))
         model, difference = _merge_one(model, tokenizer, adapter)
         worst = max(worst, difference)
     model.to(load.dtype())  # type: ignore[arg-type] - overloads of transformers
@@ -44,30 +47,28 @@ def merge(adapters: Sequence[Path], folder: Path, *, base: str = "") -> float:
     return worst
 
 
-def _fit_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, adapter: Path) -> None:
-    rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[union-attr]
-    if len(tokenizer) <= rows:
-        return
-    if not (adapter / "adapter_model.safetensors").is_file() or "embed" not in _saved_whole(adapter):
-        raise ModelError(
-            f"the adapter's tokenizer has {len(tokenizer)} tokens, its base has {rows}, and the adapter brings no rows",
-            where=str(adapter),
-            fix="use the base with the extended vocabulary that it was trained on",
-        )
-    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-
-
-def _saved_whole(adapter: Path) -> str:
-    return (adapter / "adapter_config.json").read_text(encoding="utf-8").partition('"modules_to_save"')[2][:200]
+def _check_order(adapters: Sequence[Path]) -> None:
+    """Refuse an adapter that was not trained on the one before it; one without a card has nothing to say."""
+    for below, above in pairwise(adapters):
+        card = read_card(above) if (above / CARD).is_file() else None
+        if card and card.base_digest and card.base_digest != fingerprint(below):
+            raise ModelError(
+                f"this adapter was not trained on top of {below}",
+                where=str(above),
+                fix="name the adapters from the lowest to the highest; what was trained on a merged model is merged "
+                "into that one",
+            )
 
 
 @torch.no_grad()
 def _merge_one(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, adapter: Path
 ) -> tuple[PreTrainedModel, float]:
-    ids = torch.tensor([tokenizer.encode(_PROBE)], device=model.device)
-    before = model(input_ids=ids, use_cache=False).logits
     attached = attach(model, adapter)
+    load.check_pair(attached, tokenizer, where=str(adapter))
+    ids = torch.tensor([tokenizer.encode(_PROBE)], device=attached.device)
+    with attached.disable_adapter():
+        before = attached(input_ids=ids, use_cache=False).logits
     beside = attached(input_ids=ids, use_cache=False).logits
     merged = attached.merge_and_unload()
     after = merged(input_ids=ids, use_cache=False).logits
