@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,11 @@ def device() -> torch.device:
 def dtype() -> torch.dtype:
     """bf16 on an accelerator; fp32 on a CPU, where bf16 without AMX measured 2-3 times slower (training.md 5.2)."""
     return torch.bfloat16 if torch.cuda.is_available() else torch.float32
+
+
+def arithmetic() -> AbstractContextManager[Any]:
+    """bf16 arithmetic by autocast on an accelerator, where trained weights are fp32; on a CPU nothing."""
+    return torch.autocast("cuda", torch.bfloat16) if torch.cuda.is_available() else nullcontext()
 
 
 def check_folder(folder: Path) -> None:

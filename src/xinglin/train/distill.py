@@ -58,11 +58,10 @@ class _Rule:
         batch, answers_T = lay_rollouts([turn.rollout for turn in turns])
         here = beside(self.student, batch)
         places_T = answers_T.to(here["ends"].device)
-        with packed(self.student):
-            student_NV = target_logits(self.student, here, places_T)[:, : self.vocabulary]
+        student_NV = target_logits(self.student, here, places_T)[:, : self.vocabulary]
         with torch.no_grad(), packed(self.teacher):
             teacher_NV = target_logits(self.teacher, here, places_T)[:, : self.vocabulary]
-        return Part(reverse_kl(student_NV, teacher_NV).mean())
+        return Part(reverse_kl(student_NV, teacher_NV).sum())
 
     def settle(self, divergence: float, answers: int) -> None:
         """Nothing adapts."""

@@ -26,7 +26,6 @@ import torch
 from torch import nn
 
 from xinglin.errors import RecipeError
-from xinglin.model.attention import packed
 from xinglin.model.render import Template
 from xinglin.train.fit import begin, keep
 from xinglin.train.objective import Part
@@ -67,12 +66,9 @@ def k3(logprobs_N: torch.Tensor, reference_N: torch.Tensor) -> torch.Tensor:
 def group_loss(
     logprobs_N: torch.Tensor, old_N: torch.Tensor, reference_N: torch.Tensor, advantages_N: torch.Tensor, *, beta: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss of a step, a mean over all its tokens, and whether each token's ratio was clipped [N]."""
+    """The loss of each token [N], and whether its ratio was clipped [N]; a step's loss is the mean over its tokens."""
     policy_N, clipped_N = clipped_policy_loss(logprobs_N, old_N, advantages_N, low=LOW, high=HIGH)
-    loss = policy_N.mean()
-    if beta:
-        loss = loss + beta * k3(logprobs_N, reference_N).mean()
-    return loss, clipped_N
+    return (policy_N + beta * k3(logprobs_N, reference_N) if beta else policy_N), clipped_N
 
 
 @dataclass(slots=True)
@@ -105,15 +101,14 @@ class _Rule:
             torch.cat([getattr(turn, name) for turn in turns]) for name in ("old", "reference", "advantages")
         )
         rollouts = [turn.rollout for turn in turns]
-        with packed(self.policy):
-            logprobs_N, entropy_N = logprobs_and_entropy(self.policy, rollouts, temperature=self.temperature)
-        loss, clipped_N = group_loss(logprobs_N, old_N, reference_N, advantages_N, beta=self.knobs.beta)
+        logprobs_N, entropy_N = logprobs_and_entropy(self.policy, rollouts, temperature=self.temperature)
+        loss_N, clipped_N = group_loss(logprobs_N, old_N, reference_N, advantages_N, beta=self.knobs.beta)
         numbers = {
             "entropy": entropy_N.mean().item(),
             "clipped": clipped_N.float().mean().item(),
             "silent": sum(not turn.advantages.any() for turn in turns) / len(turns),
         }
-        return Part(loss, numbers)
+        return Part(loss_N.sum(), numbers)
 
     def settle(self, divergence: float, answers: int) -> None:
         """Nothing adapts."""

@@ -13,10 +13,11 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -25,8 +26,8 @@ from torch import nn
 from xinglin import files
 from xinglin.errors import DataError
 from xinglin.metrics.repetition import repeated_share
-from xinglin.model.attention import check
-from xinglin.model.load import writing
+from xinglin.model.attention import check, packed
+from xinglin.model.load import arithmetic, writing
 from xinglin.model.render import Template
 from xinglin.train.finite import not_finite
 from xinglin.train.fit import TRAINER, settle
@@ -34,8 +35,11 @@ from xinglin.train.objective import Part
 from xinglin.train.recorder import METRICS, Progress
 from xinglin.train.resume import DIGESTS, last_checkpoint, seal
 from xinglin.train.rewards import Score
-from xinglin.train.rollout import Rollout, roll
+from xinglin.train.rollout import Rollout, portions, roll
 from xinglin.types import Sample, Sampling
+
+UPDATE = 4096
+"""Tokens of a packed row with gradients: a step of more takes several passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class Loop:
 
     Every iteration draws `each` answers of at most `max_tokens` tokens to `prompts` prompts, and makes `passes` over
     them in steps of `batch` answers; `iterations` 0 means once over all prompts. `ceiling` is the KL to the reference
-    (nats per answer) at which training stops with the last weights below it; 0 means no ceiling.
+    (nats per answer) at which training stops with the last weights below it; 0 means no ceiling. `recompute` means
+    activation checkpointing, by default on an accelerator: drawing answers takes most of the time anyway.
     """
 
     rate: float
@@ -59,6 +64,7 @@ class Loop:
     ceiling: float = 0.0
     clip: float = 1.0
     minutes: float = 10.0
+    recompute: bool = field(default_factory=torch.cuda.is_available)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,7 @@ class Rule(Protocol):
         ...
 
     def loss(self, turns: Sequence[Turn]) -> Part:
-        """The loss over some of them, a mean, with numbers to log."""
+        """The loss of some of them, summed over their answer tokens, with numbers to log; within `packed` models."""
         ...
 
     def settle(self, divergence: float, answers: int) -> None:
@@ -146,9 +152,10 @@ def online(
         started = time.monotonic()
         sampling = Sampling(loop.max_tokens, loop.temperature, seed=_seed(loop.seed, number))
         chosen = pick(samples, number, loop)
-        rollouts = roll(rule.models[0], template, chosen, sampling=sampling, each=loop.each)
-        scored = _score(rollouts, scorer, number, rule)
-        turns = rule.prepare(scored)
+        with arithmetic():
+            rollouts = roll(rule.models[0], template, chosen, sampling=sampling, each=loop.each)
+            scored = _score(rollouts, scorer, number, rule)
+            turns = rule.prepare(scored)
         divergence = sum(turn.divergence for turn in turns) / len(turns)
         if loop.ceiling and divergence > loop.ceiling:
             run.revert()
@@ -202,6 +209,21 @@ def _numbers(scored: Sequence[Scored], divergence: float) -> dict[str, float]:
         "finished": sum(one.rollout.finished for one in scored) / count,
         "repetition": sum(repeated_share(one.rollout.text) for one in scored) / count,
     } | (by_source if len(names) > 1 else {})
+
+
+@contextmanager
+def _recomputing(model: Any) -> Iterator[None]:
+    """Within it the backward pass computes activations again; dropout stays off, as it was when answers were drawn."""
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.train()
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.eval()
+    try:
+        yield
+    finally:
+        model.eval()
+        model.gradient_checkpointing_disable()
 
 
 class _Run:
@@ -262,15 +284,34 @@ class _Run:
         return {name: sum(one[name] for one in logged) / len(logged) for name in logged[0]}
 
     def _step(self, turns: Sequence[Turn], number: int) -> dict[str, float]:
-        part = self.rule.loss(turns)
-        part.total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self.loop.clip).item()
-        if not (math.isfinite(part.total.item()) and math.isfinite(norm)):
-            names = [turn.rollout.sample.id for turn in turns]
-            raise not_finite("the loss", part.total.item(), step=number, names=names, model=self.rule.models[0])
+        """One optimiser step on the mean over all answer tokens, from as many passes as the memory needs."""
+        rollouts = [turn.rollout for turn in turns]
+        tokens = sum(len(one.answer) for one in rollouts)
+        numbers: dict[str, float] = {}
+        with ExitStack() as stack:
+            for model in self.rule.models:
+                stack.enter_context(packed(model))  # type: ignore[arg-type] - models of transformers
+                if self.loop.recompute:
+                    stack.enter_context(_recomputing(model))
+            for place in portions(rollouts, most=UPDATE):
+                share = sum(len(one.answer) for one in rollouts[place]) / tokens
+                with arithmetic():
+                    part = self.rule.loss(turns[place])
+                loss = part.total / tokens
+                loss.backward()
+                for name, value in ({"loss": loss.item() / share} | part.numbers).items():
+                    numbers[name] = numbers.get(name, 0.0) + share * value
+        # Each model by itself: the errors of a critic that begins far off would swallow the policy's share.
+        norms = [
+            torch.nn.utils.clip_grad_norm_([one for one in model.parameters() if one.requires_grad], self.loop.clip)
+            for model in self.rule.models
+        ]
+        if not all(math.isfinite(one) for one in (numbers["loss"], *norms)):
+            names = [one.sample.id for one in rollouts]
+            raise not_finite("the loss", numbers["loss"], step=number, names=names, model=self.rule.models[0])
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return {"loss": part.total.item(), "norm": norm} | part.numbers
+        return numbers | {"norm": norms[0].item()}
 
     def write(self, lines: Sequence[dict[str, float]]) -> None:
         """Bring the metrics to the disk, and a checkpoint when it is time for one."""

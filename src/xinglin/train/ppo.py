@@ -137,7 +137,8 @@ class _Rule:
     @torch.no_grad()
     def _values(self, rollouts: Sequence[Rollout]) -> list[torch.Tensor]:
         found: list[torch.Tensor] = []
-        for portion in portions(rollouts):
+        for place in portions(rollouts):
+            portion = rollouts[place]
             found += self._value(portion).split([len(one.answer) for one in portion])
         return found
 
@@ -152,8 +153,7 @@ class _Rule:
         old_N, advantages_N, values_N, returns_N = (
             torch.cat([getattr(turn, name) for turn in turns]) for name in ("old", "advantages", "values", "returns")
         )
-        with packed(self.policy):
-            logprobs_N, entropy_N = logprobs_and_entropy(self.policy, rollouts, temperature=self.temperature)
+        logprobs_N, entropy_N = logprobs_and_entropy(self.policy, rollouts, temperature=self.temperature)
         policy_N, clipped_N = clipped_policy_loss(logprobs_N, old_N, advantages_N)
         now_N = self._value(rollouts)
         value_N = clipped_value_loss(now_N, values_N, returns_N)
@@ -164,7 +164,7 @@ class _Rule:
             "value_loss": value_N.mean().item(),
             "explained": (1 - (returns_N - now_N.detach()).var(correction=0) / spread).item(),
         }
-        return Part(policy_N.mean() + VALUE_WEIGHT * value_N.mean(), numbers)
+        return Part(policy_N.sum() + VALUE_WEIGHT * value_N.sum(), numbers)
 
     def settle(self, divergence: float, answers: int) -> None:
         if self.knobs.target:

@@ -111,22 +111,21 @@ def answer_logprobs(model: Any, rollouts: Sequence[Rollout], *, temperature: flo
     """The log-probabilities of every rollout's answer tokens, one tensor each, without gradients."""
     found: list[torch.Tensor] = []
     with packed(model):
-        for portion in portions(rollouts):
+        for place in portions(rollouts):
+            portion = rollouts[place]
             logprobs_N, _ = logprobs_and_entropy(model, portion, temperature=temperature)
             found += logprobs_N.split([len(one.answer) for one in portion])
     return found
 
 
-def portions(rollouts: Sequence[Rollout]) -> Iterator[list[Rollout]]:
-    """Rollouts in order, in portions of at most `TOKENS` tokens or one rollout."""
-    portion: list[Rollout] = []
-    size = 0
-    for one in rollouts:
+def portions(rollouts: Sequence[Rollout], *, most: int = TOKENS) -> Iterator[slice]:
+    """The places of rollouts in order, in portions of at most `most` tokens or one rollout."""
+    first, size = 0, 0
+    for at, one in enumerate(rollouts):
         length = len(one.start) + len(one.answer)
-        if portion and size + length > TOKENS:
-            yield portion
-            portion, size = [], 0
-        portion.append(one)
+        if at > first and size + length > most:
+            yield slice(first, at)
+            first, size = at, 0
         size += length
-    if portion:
-        yield portion
+    if first < len(rollouts):
+        yield slice(first, len(rollouts))
