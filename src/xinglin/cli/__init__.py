@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import xinglin
-from xinglin.cli import data, interrupt, knowledge, model
+from xinglin.cli import data, interrupt, knowledge, model, train
 from xinglin.errors import FULL_DISK, EngineError, GateError, MedError, RecipeError, full_disk
 
 app = typer.Typer(
@@ -92,6 +92,10 @@ def run(
     screen.show_results(made, summaries)
     if made.recipe.serve and not until:
         screen.show_answers(made, ask(made), [str(recipe), *_again(data_root, runs, settings or ())])
+
+
+app.command()(train.train)
+app.command()(train.curves)
 
 
 @app.command()

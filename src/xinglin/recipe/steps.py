@@ -101,18 +101,19 @@ def pairs(step: schema.PairsStep, at: Context) -> Numbers:
 def base(step: schema.Base, at: Context) -> Numbers:
     """Make the tiny model from nothing, or take over a given one."""
     from xinglin.model import load, tiny
+    from xinglin.model.take import take
 
     if step.model == "tiny":
         texts = [text for name in step.text for text in stages.texts(at, name)]
         size = tiny.Size(pieces=step.pieces, hidden=step.hidden, feed_forward=3 * step.hidden, layers=step.layers)
         model, tokenizer = tiny.make(texts, size=size, seed=at.seed)
+        load.save(model, tokenizer, at.folder / load.FOLDER, stage="base", base=step.model)
+        parameters, vocabulary = sum(weight.numel() for weight in model.parameters()), len(tokenizer)
     else:
         beside = at.plan.root / step.model
         spec = str(beside) if beside.is_dir() else step.model
-        model, tokenizer = load.open_pair(spec)
-    load.save(model, tokenizer, at.folder / load.FOLDER, stage="base", base=step.model)
-    parameters = sum(weight.numel() for weight in model.parameters())
-    return {"parameters": parameters, "vocabulary": len(tokenizer)}
+        parameters, vocabulary = take(spec, at.folder / load.FOLDER, name=step.model)
+    return {"parameters": parameters, "vocabulary": vocabulary}
 
 
 def evaluate(step: schema.Evaluate, at: Context) -> Numbers:

@@ -35,7 +35,7 @@ VERSIONS: dict[type[schema.Step], Version] = {
     schema.Statements: Version(1, 1),
     schema.Templates: Version(1, 1),
     schema.PairsStep: Version(1, 1),
-    schema.Base: Version(1, 6, weights=True),
+    schema.Base: Version(2, 6, weights=True),
     training.Vocab: Version(1, 10, weights=True),
     training.Pretrain: Version(3, 40, weights=True, resumes=True),
     training.Sft: Version(3, 50, weights=True, resumes=True),

@@ -1,0 +1,80 @@
+"""One training stage on files, as the recipe that says the same: import the files, train, and nothing else."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from xinglin import files
+from xinglin.errors import DataError, RecipeError
+from xinglin.recipe import schema
+from xinglin.recipe.plan import Plan, plan
+from xinglin.recipe.read import STEPS, read_recipe
+
+NAME = "train"
+NOUNS = {
+    "pretrain": "passages",
+    "sft": "samples",
+    "reward": "preferences",
+    **dict.fromkeys(("dpo", "ipo", "kto", "orpo", "simpo"), "preferences"),
+    **dict.fromkeys(("ppo", "grpo", "rloo"), "samples"),
+}
+"""The stages that need one model and one kind of records, and which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """A stage, the model it starts from (folder, hub id or `tiny`), and the files it learns from.
+
+    `settings` are `knob=value` of the stage, `data.knob=value` of the import (`data.noun`, `data.format`,
+    `data.licence`), and `seed` and `launch.…` of the recipe.
+    """
+
+    stage: str
+    model: str
+    data: Sequence[Path]
+    settings: Sequence[str] = ()
+
+
+def plan_single(single: Single, *, runs: Path) -> tuple[Plan, Path]:
+    """Plan the stage; the recipe with all that was set is written below `runs`, and its path returned."""
+    if single.stage not in NOUNS:
+        near = difflib.get_close_matches(single.stage, NOUNS, n=1, cutoff=0.5)
+        raise RecipeError(
+            f"no stage {single.stage!r} can be trained by itself",
+            where="xinglin train",
+            fix=(f"did you mean {near[0]!r}? " if near else "")
+            + f"stages: {', '.join(NOUNS)}; all others stand in a recipe (docs/recipes.md)",
+        )
+    for path in single.data:
+        if not path.exists():
+            raise DataError("there is no such file", where=str(path), fix="check the path")
+    path = runs / NAME / f"{single.stage}.yaml"
+    files.write_text(path, _dump(_tree(single)))
+    recipe = read_recipe(path, settings=[_full(setting, single.stage) for setting in single.settings])
+    files.write_text(path, _dump(recipe.model_dump(mode="json", exclude_unset=True)))
+    return plan(recipe, root=Path.cwd(), runs=runs), path
+
+
+def _tree(single: Single) -> dict[str, Any]:
+    data = {"do": "import", "input": [str(path.resolve()) for path in single.data], "noun": NOUNS[single.stage]}
+    field = "data" if "data" in STEPS[single.stage].model_fields else "prompts"
+    stage = {"do": single.stage, "model": "base", field: "data"}
+    model = Path(single.model)
+    base = str(model.resolve()) if model.is_dir() else single.model
+    return {"name": NAME, "base": base, "steps": {"data": data, single.stage: stage}}
+
+
+def _full(setting: str, stage: str) -> str:
+    """A knob of the stage, or of its data, as a setting of the recipe."""
+    key = setting.partition("=")[0].partition(".")[0].strip()
+    return setting if key in ("data", stage, *schema.Recipe.model_fields) else f"{stage}.{setting}"
+
+
+def _dump(tree: dict[str, Any]) -> str:
+    return yaml.safe_dump(tree, allow_unicode=True, sort_keys=False, width=120)
