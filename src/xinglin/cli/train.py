@@ -23,7 +23,7 @@ def train(
         typer.Option(
             "--set",
             metavar="KNOB=VALUE",
-            help="该阶段的参数，数据的用 data. 开头 a knob e.g. tune=lora data.licence=internal",
+            help="阶段的参数，如 tune=lora、data.noun=… knobs",
         ),
     ] = None,
     runs: Annotated[Path, typer.Option("--runs", help="结果文件夹 folder of results")] = Path("runs"),

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +104,15 @@ def _explained(spec: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         if isinstance(error, OSError) and error.errno in FULL_DISK:
             raise full_disk(error, where=spec) from error
-        lines = [*str(error).strip().splitlines(), ""]
-        reason = f"{lines[0]} {lines[1].strip()}" if lines[0].endswith(":") else lines[0]
-        local = Path(spec).exists()
-        raise ModelError(
-            f"the model cannot be opened: {reason}",
-            where=spec,
-            fix="check that the folder is complete (config.json, model.safetensors, tokenizer.json)"
-            if local
-            else "check the spelling of the hub id and the network, or name a local folder",
-        ) from None
+        lines = [*map(str.strip, str(error).strip().splitlines()), ""]
+        reason = f"{lines[0]} {lines[1]}" if lines[0].endswith(":") else lines[0]
+        if "custom code" in reason:
+            fix = "use a model whose tokenizer transformers knows (tokenizer.json); remote code is never run"
+        elif Path(spec).exists():
+            fix = "check that the folder is complete (config.json, model.safetensors, tokenizer.json)"
+        else:
+            fix = "check the spelling of the hub id and the network, or name a local folder"
+        raise ModelError(f"the model cannot be opened: {reason}", where=spec, fix=fix) from None
 
 
 def open_model(
@@ -191,6 +191,13 @@ def open_tokenizer(spec: str) -> PreTrainedTokenizerBase:
     folder = local(spec)
     if not any(True for name in _TOKENIZERS for _ in folder.glob(name)):
         raise ModelError("the folder holds no tokenizer", where=spec, fix="add the model's tokenizer.json")
+    sentences = next((folder / name for name in ("tokenizer.model", "spiece.model") if (folder / name).is_file()), None)
+    if sentences and not (folder / "tokenizer.json").is_file() and find_spec("sentencepiece") is None:
+        raise ModelError(
+            f"the tokenizer is a SentencePiece file only ({sentences.name}), and sentencepiece is not installed",
+            where=spec,
+            fix="add the model's tokenizer.json, or: pip install sentencepiece protobuf",
+        )
     with _explained(spec):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     settle_template(tokenizer, where=spec)

@@ -259,9 +259,11 @@ def _worth_having(piece: str) -> bool:
 def _append(tokenizer: Any, merges: Sequence[Merge]) -> list[int]:
     """Write the merges into the tokenizer; returns the ids of the new pieces, which follow the old ones."""
     content = json.loads(tokenizer.backend_tokenizer.to_str())
-    first = len(tokenizer)
-    assert max(tokenizer.get_vocab().values()) < first
-    vocabulary = content["model"]["vocab"]
+    first = max(tokenizer.get_vocab().values()) + 1
+    # Added tokens without a place in the vocabulary (Qwen, Llama 3) are numbered behind it whenever the file is opened,
+    # whatever id stands there: behind a longer vocabulary they would take the ids of the last new pieces.
+    vocabulary = content["model"]["vocab"] | tokenizer.get_added_vocab()
+    content["model"]["vocab"] = vocabulary
     for at, merge in enumerate(merges):
         vocabulary[merge.left + merge.right] = first + at
     content["model"]["merges"] += [[merge.left, merge.right] for merge in merges]
@@ -277,7 +279,8 @@ def _grow(model: PreTrainedModel, merges: Sequence[Merge], ids: Sequence[int], *
     if rows > embeddings.weight.shape[0]:
         model.resize_token_embeddings(rows, mean_resizing=False)
     heads: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
-    for weight in {id(head.weight): head.weight for head in heads if head is not None}.values():
+    weights = [getattr(head, name, None) for head in heads for name in ("weight", "bias")]
+    for weight in {id(weight): weight for weight in weights if weight is not None}.values():
         for merge, new in zip(merges, ids, strict=True):
             weight[new] = weight[list(merge.parts)].mean(dim=0)
         # Padding rows are never met; as the mean of all they cannot stand out.

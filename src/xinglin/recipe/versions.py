@@ -36,7 +36,7 @@ VERSIONS: dict[type[schema.Step], Version] = {
     schema.Templates: Version(1, 1),
     schema.PairsStep: Version(1, 1),
     schema.Base: Version(2, 6, weights=True),
-    training.Vocab: Version(1, 10, weights=True),
+    training.Vocab: Version(2, 10, weights=True),
     training.Pretrain: Version(3, 40, weights=True, resumes=True),
     training.Sft: Version(3, 50, weights=True, resumes=True),
     training.Reward: Version(3, 30, weights=True, resumes=True),

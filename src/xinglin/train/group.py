@@ -50,6 +50,8 @@ class Group:
 
 def group_advantages(rewards: Sequence[float], method: Method) -> list[float]:
     """The advantage of every answer of one group."""
+    if len(set(rewards)) == 1:
+        return [0.0] * len(rewards)  # their mean may differ from them in the last bit
     count, mean = len(rewards), sum(rewards) / len(rewards)
     if method == "rloo":
         return [(reward - mean) * count / (count - 1) for reward in rewards]

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
+from xinglin.errors import ModelError
 from xinglin.model.adapter import FULL, Tuning
 from xinglin.model.attention import packed
 from xinglin.model.render import Template
@@ -194,10 +195,16 @@ def ppo(
 ) -> Outcome:
     """Train the policy on rewards of its own answers to the samples' prompts and save it into `folder`."""
     policy, tokenizer = begin(start.policy, start.tuning, loop.seed)
-    critic, _ = begin(
+    critic, other = begin(
         start.reward or start.policy, start.tuning, loop.seed, kind=AutoModelForSequenceClassification, num_labels=1,
         fresh=[] if start.reward else ["score.weight"],
     )  # fmt: skip
+    if tokenizer.get_vocab() != other.get_vocab():
+        raise ModelError(
+            "reward model and policy have different vocabularies, so the critic cannot begin as the reward model",
+            where=f"{start.policy}, {start.reward}",
+            fix="train the reward model from a model of the policy's family, or take grpo, which has no critic",
+        )
     rule = _Rule(policy, critic, Reference(policy), knobs, loop.temperature, {"coefficient": knobs.beta})
     outcome = online(rule, Template(tokenizer), samples, folder, loop=loop, scorer=scorer, progress=progress)
     keep(policy, tokenizer, folder, stage="ppo", base=start.policy)

@@ -22,6 +22,9 @@ _PROMPTS = 64
 """Answers drawn in one batch."""
 TOKENS = 8192
 """Tokens of a packed row without gradients."""
+_UNCUT = {"top_p": 1.0, "top_k": 0, "min_p": None, "typical_p": 1.0}
+_UNCHANGED = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
+"""The policy's own distribution, whatever its generation_config.json asks for: else the log-probabilities are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,9 @@ def _generate(model: Any, template: Template, starts: list[list[int]], sampling:
         ids_BL[row, longest - len(ids) :] = torch.tensor(ids)
         mask_BL[row, longest - len(ids) :] = 1
     device = next(model.parameters()).device
-    chosen: dict[str, Any] = {"do_sample": sampling.temperature > 0}
+    chosen: dict[str, Any] = {"do_sample": sampling.temperature > 0} | _UNCHANGED
     if sampling.temperature > 0:
-        # The policy's own distribution: cutting it (top-p, top-k) would make the log-probabilities wrong.
-        chosen |= {"temperature": sampling.temperature, "top_p": 1.0, "top_k": 0}
+        chosen |= {"temperature": sampling.temperature} | _UNCUT
     made_BL = model.generate(
         input_ids=ids_BL.to(device), attention_mask=mask_BL.to(device), max_new_tokens=sampling.max_tokens,
         eos_token_id=template.stop_ids, pad_token_id=pad, use_cache=True, **chosen,
