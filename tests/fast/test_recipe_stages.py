@@ -25,6 +25,19 @@ from xinglin.recipe.training import Sft
         ("{do: grpo, model: base, prompts: qa, verify: {fact: 1}, knowledge: kb}", "fact"),
         ("{do: grpo, model: base, prompts: books, verify: {form: 1}}", "needs prompts"),
         ("{do: reward, model: base, data: qa}", "needs comparisons"),
+        ("{do: sft, model: base, data: qa, batch: 5, micro: 2}", "no multiple of micro"),
+        ("{do: grpo, model: base, prompts: qa, verify: {form: 1}, knowledge: kb}", "knowledge has no effect"),
+        ("{do: ppo, model: base, prompts: qa, verify: {form: 1}, beta: 0, target: 3}", "target has no effect"),
+        ("{do: sft, model: base, data: qa}\n  more: {do: merge, model: wrong}", "trains no adapter"),
+        (
+            "{do: sft, model: base, data: qa, tune: lora}\n  more: {do: sft, model: wrong, data: qa, tune: qlora}",
+            "is qlora on the adapter",
+        ),
+        (
+            "{do: reward, model: base, data: dealt}\n"
+            "  more: {do: reject, model: base, reward: wrong, prompts: qa, top: 5, keep: 2}",
+            "keep has no effect",
+        ),
         ("{do: reject, model: base, reward: base, prompts: qa}", "needs reward model"),
     ],
 )

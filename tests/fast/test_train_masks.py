@@ -267,3 +267,32 @@ def test_a_tokenizer_that_cannot_end_a_text_is_refused(llama_folder: Path, tmp_p
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="ends a text"):
         load.open_tokenizer(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{% generation %}{{ message.role + message.content + eos_token }}{% endgeneration %}", "not the assistant's"),
+        ("{{ message.content }}{% generation %}{% endgeneration %}", "not the assistant's"),
+        (
+            "{%- if message.role == 'assistant' %}{% generation %}{{ message.content }}{% endgeneration %}"
+            "{%- else %}{{ message.content }}{%- endif %}",
+            "no end token",
+        ),
+    ],
+    ids=["marks the user too", "marks nothing", "marks no end"],
+)
+def test_a_template_that_would_teach_the_wrong_words_stops_training(
+    template: str, problem: str, tiny_folder: Path, samples: list[Sample]
+) -> None:
+    tokenizer = load.open_tokenizer(str(tiny_folder))
+    tokenizer.chat_template = "{%- for message in messages %}" + template + "{%- endfor %}"
+    with pytest.raises(ModelError, match=problem):
+        encode_samples(samples[:2], Template(tokenizer), length=128)
+
+
+def test_an_empty_answer_is_dropped_and_not_learnt(tiny_folder: Path, samples: list[Sample]) -> None:
+    silent = Sample("silent", (Message("user", "头痛怎么办？"), Message("assistant", " \n")), samples[0].origin)
+    template = Template(load.open_tokenizer(str(tiny_folder)))
+    kept, dropped = encode_samples([silent, samples[0]], template, length=128)
+    assert ([one.name for one in kept], dropped) == ([samples[0].id], 1)

@@ -24,7 +24,7 @@ from xinglin.train.group import Group, group
 from xinglin.train.online import Loop
 from xinglin.train.ppo import Ppo, Start, ppo
 from xinglin.train.rewards import Mix, Score
-from xinglin.train.rollout import Rollout, answer_logprobs, roll
+from xinglin.train.rollout import Rollout, answer_logprobs, portions, roll
 from xinglin.train.sft import sft
 from xinglin.types import Sample, Sampling
 
@@ -207,6 +207,28 @@ def test_distillation_brings_the_student_nearer_to_the_teacher(
     assert metrics["loss"][-1] < 0.6 * metrics["loss"][0]
     with pytest.raises(ModelError, match="different vocabularies"):
         distill(Start(student), llama_folder, samples[:4], tmp_path / "no", loop=LOOP)
+
+
+@pytest.mark.parametrize(("name", "value"), [("repetition_penalty", 2.0), ("no_repeat_ngram_size", 1), ("min_p", 0.5)])
+def test_answers_are_drawn_from_the_policys_own_distribution(
+    name: str, value: float, policy: Path, samples: list[Sample]
+) -> None:
+    model, tokenizer = load.open_pair(str(policy))
+    given = (model, Template(tokenizer), samples[:1])
+    drawn = roll(*given, sampling=Sampling(5, 1.5, seed=4), each=400)
+    with torch.no_grad():
+        logprobs = torch.log_softmax(model(input_ids=torch.tensor([drawn[0].start])).logits[0, -1] / 1.5, dim=-1)
+    mean = sum(logprobs[one.answer[0]].item() for one in drawn) / len(drawn)
+    assert mean == pytest.approx((logprobs.exp() * logprobs).sum().item(), abs=0.2)
+    # What a published model may bring along in its generation_config.json.
+    setattr(model.generation_config, name, value)
+    assert roll(*given, sampling=Sampling(5, 1.5, seed=4), each=400) == drawn
+
+
+def test_answers_go_through_the_model_in_portions_and_none_is_lost(samples: list[Sample]) -> None:
+    lengths = [4000, 8000, 192, 1, 9000, 5]
+    given = [Rollout(samples[0], (1,) * (length - 1), (at,), True, "") for at, length in enumerate(lengths)]
+    assert [(at.start, at.stop) for at in portions(given)] == [(0, 1), (1, 3), (3, 4), (4, 5), (5, 6)]
 
 
 def test_what_is_drawn_is_what_the_model_would_say(policy: Path, samples: list[Sample]) -> None:

@@ -32,7 +32,7 @@ from xinglin.train.group import Group, group
 from xinglin.train.online import Loop, Outcome, Scored, Turn
 from xinglin.train.ppo import Ppo, Reference, Start, ppo
 from xinglin.train.rewards import Mix, Score, form
-from xinglin.train.rollout import Rollout, portions, roll
+from xinglin.train.rollout import Rollout, roll
 from xinglin.train.sft import sft
 from xinglin.types import Sample, Sampling
 
@@ -132,7 +132,11 @@ class ByHand:
         named = [(at, one) for at, model in enumerate(self.models) for one in model.named_parameters()]
         self.weights = {f"{at}.{name}": weight for at, (name, weight) in named if weight.requires_grad}
         self.start = {name: weight.detach().clone() for name, weight in self.weights.items()}
-        self.optimizer = torch.optim.AdamW(self.weights.values(), LOOP.rate, (0.9, 0.999), 1e-8, weight_decay=0)
+        groups = [
+            {"params": [one for one in model.parameters() if one.requires_grad], "lr": LOOP.rate * 10**at}
+            for at, model in enumerate(self.models)
+        ]
+        self.optimizer = torch.optim.AdamW(groups, LOOP.rate, (0.9, 0.999), 1e-8, weight_decay=0)
 
     @torch.no_grad()
     def turns(self, rollouts: Sequence[Rollout], rewards: Sequence[float]) -> list[Turn]:
@@ -172,13 +176,8 @@ class ByHand:
             away = joined("reference") - logprobs
             numbers["silent"] = sum(turn.advantages.abs().max().item() == 0 for turn in turns) / len(turns)
             return self.beta * (away.exp() - away - 1).mean() - (kept * advantages).mean(), numbers
-        now, old, returns = (
-            torch.cat([worth(self.critic, turn.rollout) for turn in turns]),
-            joined("values"),
-            joined("returns"),
-        )
-        near = torch.minimum(torch.maximum(now, old - 0.2), old + 0.2)
-        value = torch.maximum((now - returns) ** 2, (near - returns) ** 2).mean() / 2
+        now, returns = torch.cat([worth(self.critic, turn.rollout) for turn in turns]), joined("returns")
+        value = ((now - returns) ** 2).mean() / 2
         unexplained = (returns - now).var(correction=0) / returns.var(correction=0)
         numbers |= {"value_loss": value.item(), "explained": 1 - unexplained.item()}
         return 0.1 * value - (kept * advantages).mean(), numbers
@@ -250,8 +249,8 @@ def test_a_training_is_what_the_papers_formulas_make_of_its_answers(case: str, s
         found = {name: seen.metrics[name][number - 1] for name in wanted}
         # One token on the other side of its bound would be a few percent of a step.
         assert found.pop("clipped") == pytest.approx(wanted.pop("clipped"), abs=0.02)
-        assert found == pytest.approx(wanted, rel=2e-4, abs=1e-4)
-        assert hand.distance(seen.weights[number - 1]) < 2e-4
+        assert found == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+        assert hand.distance(seen.weights[number - 1]) < 1e-3
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +259,7 @@ def rule(policy: Path, rewarder: Path) -> Any:
     actor, critic = load.open_model(str(policy)), load.open_model(str(rewarder), **HEAD)
     reference = Reference(actor)
     stir(actor, 0.02)
-    return proximal._Rule(actor, critic, reference, KNOBS, LOOP.temperature, {"coefficient": 0.4})
+    return proximal._Rule(actor, critic, reference, KNOBS, LOOP.temperature, 0, {"coefficient": 0.4})
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +278,10 @@ def stir(model: Any, size: float) -> None:
 
 def test_what_an_iteration_teaches_and_its_loss(rule: Any, scored: list[Scored]) -> None:
     hand = ByHand(Ppo(beta=0.4), *map(copy.deepcopy, (rule.models, rule.reference.model)))
-    turns, wanted = rule.prepare(scored), hand.turns(*zip(*((one.rollout, one.reward) for one in scored), strict=True))
+    turns, wanted = (
+        rule.prepare(scored, 1),
+        hand.turns(*zip(*((one.rollout, one.reward) for one in scored), strict=True)),
+    )
     for mine, theirs in zip(turns, wanted, strict=True):
         assert mine.rollout is theirs.rollout
         for name in ("old", "reference", "advantages", "values", "returns"):
@@ -298,7 +300,7 @@ def test_what_an_iteration_teaches_and_its_loss(rule: Any, scored: list[Scored])
 def test_an_answer_that_was_cut_off_loses_one(rule: Any, scored: list[Scored]) -> None:
     def returns(finished: bool) -> torch.Tensor:
         given = [replace(one, rollout=replace(one.rollout, finished=finished)) for one in scored]
-        return torch.stack([turn.returns[-1] for turn in rule.prepare(given)])
+        return torch.stack([turn.returns[-1] for turn in rule.prepare(given, 1)])
 
     assert (returns(True) - returns(False)).tolist() == pytest.approx([1.0] * len(scored), abs=1e-5)
 
@@ -308,7 +310,7 @@ def test_the_critic_does_not_see_the_token_it_judges(rule: Any, scored: list[Sco
     for at in range(len(one.answer)):
         changed = (*one.answer[:at], one.answer[at] ^ 1, *one.answer[at + 1 :])
         both = [Scored(one, 0.0), Scored(replace(one, answer=changed), 0.0)]
-        mine, theirs = (turn.values for turn in rule.prepare(both))
+        mine, theirs = (turn.values for turn in rule.prepare(both, 1))
         same = (mine - theirs).abs() < 1e-5
         assert same[: at + 1].all()
         assert not same[at + 1 : at + 2].any(), "but the next value does see it"
@@ -327,6 +329,16 @@ def test_every_pass_takes_every_answer_and_the_critic_learns(seen: Seen) -> None
     seen.train(Ppo(beta=0.0), passes=5)
     assert [moments[0]["step"].item() for moments in seen.moments] == [15, 30], "twelve answers by fives, five times"
     assert seen.metrics["value_loss"][1] < 0.3 * seen.metrics["value_loss"][0]
+
+
+def test_the_critic_learns_alone_in_the_first_fifth_of_the_iterations(seen: Seen) -> None:
+    seen.train(iterations=5)
+    start = load.open_model(str(seen.start.policy)).state_dict()
+    first, second = seen.weights[:2]
+    assert all(weight.equal(start[name[2:]]) for name, weight in first.items() if name.startswith("0."))
+    assert not any(weight.equal(start[name[2:]]) for name, weight in second.items() if name.startswith("0."))
+    assert sum(not one.equal(second[name]) for name, one in first.items() if name.startswith("1.")) > 10
+    assert seen.metrics["value_loss"][1] < seen.metrics["value_loss"][0]
 
 
 def test_every_iteration_draws_anew_and_by_default_there_are_enough_for_all_prompts(seen: Seen) -> None:
@@ -369,26 +381,6 @@ def test_a_loss_that_is_not_finite_names_the_answers(seen: Seen) -> None:
         seen.train(Ppo(beta=float("inf")))
     assert any(one.id in caught.value.where for one in seen.samples)
     assert not (seen.folder / "model").exists()
-
-
-@pytest.mark.parametrize(("name", "value"), [("repetition_penalty", 2.0), ("no_repeat_ngram_size", 1), ("min_p", 0.5)])
-def test_answers_are_drawn_from_the_policys_own_distribution(name: str, value: float, seen: Seen) -> None:
-    model, tokenizer = load.open_pair(str(seen.start.policy))
-    given = (model, Template(tokenizer), seen.samples[:1])
-    drawn = roll(*given, sampling=Sampling(5, 1.5, seed=4), each=400)
-    with torch.no_grad():
-        logprobs = torch.log_softmax(model(input_ids=torch.tensor([drawn[0].start])).logits[0, -1] / 1.5, dim=-1)
-    mean = sum(logprobs[one.answer[0]].item() for one in drawn) / len(drawn)
-    assert mean == pytest.approx((logprobs.exp() * logprobs).sum().item(), abs=0.2)
-    # What a published model may bring along in its generation_config.json.
-    setattr(model.generation_config, name, value)
-    assert roll(*given, sampling=Sampling(5, 1.5, seed=4), each=400) == drawn
-
-
-def test_answers_go_through_the_model_in_portions_and_none_is_lost(samples: list[Sample]) -> None:
-    lengths = [4000, 8000, 192, 1, 9000, 5]
-    given = [Rollout(samples[0], (1,) * (length - 1), (at,), True, "") for at, length in enumerate(lengths)]
-    assert [(at.start, at.stop) for at in portions(given)] == [(0, 1), (1, 3), (3, 4), (4, 5), (5, 6)]
 
 
 def test_a_critic_has_a_head_and_reads_the_policys_tokens(seen: Seen, llama_folder: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from xinglin.train.pairs import pack_pairs
 from xinglin.train.preference import Pull, align
 from xinglin.train.pretrain import pretrain
 from xinglin.train.reject import Draw, keep_best, prompt_of
+from xinglin.train.resume import last_checkpoint, seal
 from xinglin.train.reward import reward
 from xinglin.train.sft import sft
 from xinglin.types import Message, Origin, Passage, Preference, Sample
@@ -230,6 +231,20 @@ def test_a_training_that_was_cut_off_ends_with_the_weights_of_an_uninterrupted_o
     assert not (folder / "logs" / "trainer").exists()
 
 
+@pytest.mark.parametrize("said", ["{", "[]", "\x00"])
+def test_a_checkpoint_with_a_spoilt_list_of_digests_is_removed(said: str, tmp_path: Path) -> None:
+    for step in (3, 4):
+        files.write_text(tmp_path / f"checkpoint-{step}" / "optimizer.pt", str(step))
+        seal(tmp_path / f"checkpoint-{step}")
+    files.write_text(tmp_path / "checkpoint-4" / "digests.json", said)
+    files.write_text(tmp_path / "checkpoint-old" / "note", "not ours")
+    files.write_text(tmp_path / "checkpoint-99", "not a folder")
+    found = last_checkpoint(tmp_path)
+    assert found is not None
+    assert found.step == 3
+    assert not (tmp_path / "checkpoint-4").exists()
+
+
 def test_the_best_weights_on_held_out_rows_are_the_result_and_training_stops_early(
     tiny_folder: Path, samples: list[Sample], tmp_path: Path
 ) -> None:
@@ -315,7 +330,11 @@ def test_the_best_distinct_answers_are_kept_with_their_origin() -> None:
     assert (best.origin.maker.step, best.origin.maker.model) == ("rs", "sft")
     assert best.tags == ("禁忌",)
     assert len({sample.id for sample in kept}) == 4
-    assert keep_best(draws[2:3], keep=2, step="rs", model="sft") == []
+    cut = [Draw(first, "孕妇和", 5.0, finished=False), *draws]
+    assert keep_best(cut, keep=2, step="rs", model="sft") == kept, "an answer that was cut off is not learnt"
+    for nothing in (draws[2:3], cut[:1]):
+        with pytest.raises(DataError, match="none of 1 answers ended by itself"):
+            keep_best(nothing, keep=2, step="rs", model="sft")
 
 
 def test_the_prompt_of_a_sample_ends_before_its_last_answer(samples: list[Sample]) -> None:
@@ -323,6 +342,8 @@ def test_the_prompt_of_a_sample_ends_before_its_last_answer(samples: list[Sample
     origin = samples[0].origin
     assert prompt_of(Sample("sample-1", (*talk, Message("assistant", "孕妇。")), origin)) == talk
     assert prompt_of(Sample("sample-2", talk[:1], origin)) == talk[:1]
+    more = (*talk, Message("assistant", "孕妇。"), Message("user", "儿童呢？"))
+    assert prompt_of(Sample("sample-3", more, origin)) == more
 
 
 def test_a_training_of_one_step_changes_the_weights(tiny_folder: Path, samples: list[Sample], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from xinglin.train.ppo import (
     adapt_coefficient,
     advantages_and_returns,
     clipped_policy_loss,
-    clipped_value_loss,
+    value_loss,
     whiten,
 )
 
@@ -53,10 +53,9 @@ def test_the_policy_loss_is_clipped_only_where_it_would_gain() -> None:
     assert higher[0].item() == pytest.approx(-1.28, abs=1e-6)
 
 
-def test_the_value_loss_takes_the_larger_of_free_and_clipped() -> None:
-    losses = clipped_value_loss(torch.tensor([1.0, 0.1]), torch.tensor([0.0, 0.0]), torch.tensor([1.0, 0.5]))
-    # Free error 0, clipped at 0.2: 0.5 * 0.8^2; free 0.5 * 0.4^2 within the bound.
-    assert losses.tolist() == pytest.approx([0.32, 0.08], abs=1e-6)
+def test_the_value_loss_is_half_the_squared_error() -> None:
+    losses = value_loss(torch.tensor([1.0, 0.1, -3.0]), torch.tensor([1.0, 0.5, 4.0]))
+    assert losses.tolist() == pytest.approx([0.0, 0.08, 24.5], abs=1e-6)
 
 
 def test_the_coefficient_follows_the_divergence() -> None:

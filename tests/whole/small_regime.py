@@ -34,7 +34,7 @@ steps:
     prompts: more
     samples: 2
     most: 8
-    max_tokens: 8
+    max_tokens: 64
     length: 128
     rate: 1.0e-3
   aligned: {do: dpo, model: rs, data: dealt, most: 16, length: 128, rate: 1.0e-3}

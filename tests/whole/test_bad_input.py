@@ -187,14 +187,15 @@ def speechless(folder: Path) -> None:
         (config(auto_map={"AutoModel": "code.Model"}), "wants to run its own Python code (auto_map"),
         (drop("model.safetensors"), "the folder holds no weights"),
         (pickled, "the folder holds only pickled weights (pytorch_model.bin)"),
-        (truncated, "the model cannot be opened"),
+        (truncated, "its header speaks of"),
         (config(num_hidden_layers=2, layer_types=["full_attention"] * 2), "weights are missing"),
+        (config(pad_token_id=99_999), "the model cannot be opened: Padding_idx"),
         (config(intermediate_size=64), "the weights do not fit config.json"),
         (drop("tokenizer.json"), "the folder holds no tokenizer"),
         (speechless, "the tokenizer names no token that ends a text"),
     ],
     ids=["missing", "no config", "no JSON", "unknown kind", "own code", "no weights", "pickled", "truncated",
-         "too few weights", "other shape", "no tokenizer", "no end of text"],
+         "too few weights", "pad out of range", "other shape", "no tokenizer", "no end of text"],
 )  # fmt: skip
 def test_a_base_that_is_no_model_ends_with_code_4(
     finished: Path, here: Path, spoil: Callable[[Path], None], said: str

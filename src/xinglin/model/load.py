@@ -44,6 +44,10 @@ os.environ.setdefault("MKL_CBWR", "AUTO")
 
 FOLDER = "model"
 """Name of the folder of a step that holds its weights."""
+# AssertionError: torch's own, for a pad_token_id beyond the embeddings.
+_UNOPENED = (
+    OSError, ValueError, KeyError, TypeError, RuntimeError, AssertionError, SafetensorError, StrictDataclassError,
+)  # fmt: skip
 _WANTED = ["*.json", "*.txt", "*.jinja", "*.model", "*.tiktoken", "model*.safetensors"]
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*.tiktoken")
 
@@ -98,10 +102,11 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _explained(spec: str) -> Iterator[None]:
+def explained(spec: str) -> Iterator[None]:
+    """Turn what transformers, torch and safetensors say of a model they cannot open into a ModelError."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError) as error:
+    except _UNOPENED as error:
         if isinstance(error, OSError) and error.errno in FULL_DISK:
             raise full_disk(error, where=spec) from error
         lines = [*map(str.strip, str(error).strip().splitlines()), ""]
@@ -132,7 +137,7 @@ def open_model(
     if is_adapter(folder):
         return _merged(folder, kind=kind, fresh=fresh, precision=precision, **options)
     check_folder(folder)
-    with _explained(spec):
+    with explained(spec):
         model, loaded = kind.from_pretrained(
             folder,
             trust_remote_code=False,
@@ -181,7 +186,7 @@ def open_config(spec: str) -> PretrainedConfig:
     """Read a model's configuration only."""
     folder = local(spec)
     check_folder(folder)
-    with _explained(spec):
+    with explained(spec):
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
@@ -198,7 +203,7 @@ def open_tokenizer(spec: str) -> PreTrainedTokenizerBase:
             where=spec,
             fix="add the model's tokenizer.json, or: pip install sentencepiece protobuf",
         )
-    with _explained(spec):
+    with explained(spec):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     settle_template(tokenizer, where=spec)
     tokenizer.padding_side = "left"
@@ -243,7 +248,7 @@ def local(spec: str) -> Path:
         return Path(spec)
     # One request shows whether the hub can be reached. transformers would ask for each file six times, waiting longer
     # each time: 47 seconds without a network.
-    with _explained(spec):
+    with explained(spec):
         return Path(snapshot_download(spec, allow_patterns=_WANTED))
 
 

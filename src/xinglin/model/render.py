@@ -76,6 +76,25 @@ class Template:
             tuple(token for _, ids in pieces for token in ids), tuple(spoken for spoken, ids in pieces for _ in ids)
         )
 
+    def check(self) -> None:
+        """A ModelError if training by this template would teach what users say, or never to end an answer."""
+        asked, said = "甲乙", "丙丁"
+        encoded = self.encode([Message("user", asked), Message("assistant", said)])
+        spoken = [token for token, on in zip(encoded.ids, encoded.targets, strict=True) if on]
+        text = str(self.tokenizer.decode(spoken))
+        if asked in text or not spoken:  # not "said in text": a vocabulary may lack these characters
+            problem = f"the targets of a conversation read {text!r}: not the assistant's words alone"
+        elif not {*spoken} & {*self.stop_ids}:
+            problem = "no end token stands within its {% generation %} marks, so no answer would learn to end"
+        else:
+            return
+        raise ModelError(
+            f"the chat template cannot be trained by: {problem}",
+            where=str(self.tokenizer.name_or_path),
+            fix="put {% generation %}…{% endgeneration %} around the assistant's content and its end token "
+            "in chat_template.jinja",
+        )
+
     def words(self, text: str) -> list[int]:
         """Ids of an answer as it stands in an assistant turn, without the end token."""
         return self.tokenizer.encode(self._plain(text), add_special_tokens=False)

@@ -38,7 +38,7 @@ def take(spec: str, folder: Path, *, name: str) -> tuple[int, int]:
     load.check_folder(source)
     tokenizer = load.open_tokenizer(spec)
     config = load.open_config(spec)
-    with torch.device("meta"):
+    with load.explained(spec), torch.device("meta"):
         skeleton: Any = AutoModelForCausalLM.from_config(config)
     if not _fits(skeleton, dict(_shapes(source))):
         # Names of an older layout, which transformers maps while loading; or weights that do not fit, which it says.

@@ -189,7 +189,7 @@ def _problem(problem: Any, place: list[str], allowed: list[str]) -> tuple[str, s
     if kind == "string_pattern_mismatch":
         return f"{key}: {given!r} is no name", "use lower-case letters, digits and _ (a recipe's name also -)"
     if kind == "value_error":
-        return f"{key}: {problem['ctx']['error']}", "see the keys of this step in docs/recipes.md"
+        return f"{key}: {problem['ctx']['error']}".removeprefix(": "), "see the keys of this step in docs/recipes.md"
     shown = shorten(repr(given), 60)
     return f"{key}: {problem['msg']}", f"got {shown}; see docs/recipes.md"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xinglin import files
-from xinglin.errors import FULL_DISK, RecipeError, full_disk
+from xinglin.errors import FULL_DISK, MedError, RecipeError, full_disk
 from xinglin.recipe import gate, parallel, schema
 from xinglin.recipe.context import Context
 from xinglin.recipe.lock import locked
@@ -98,6 +98,10 @@ def _run_step(plan: Plan, step: Planned, watcher: Watcher) -> Manifest:
         )
         _sync(step.folder)
         manifest.write(step.folder)
+    except MedError as error:
+        # Stages do not know the step they serve; without a place the user would have to guess.
+        error.where = error.where or f"step {step.name!r}"
+        raise
     except OSError as error:
         if error.errno in FULL_DISK:
             raise full_disk(error, where=str(step.folder)) from error

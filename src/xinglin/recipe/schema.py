@@ -219,6 +219,21 @@ class Recipe(Closed):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _adapters_are_where_they_must_be(self) -> Self:
+        for name, step in self.steps.items():
+            below = self.steps.get(getattr(step, "model", ""))
+            if below is None or "model" not in getattr(below, "makes", ()):
+                continue
+            adapts = getattr(below, "tune", "full") in ADAPTERS
+            if isinstance(step, Merge) and not adapts and not isinstance(below, Base):
+                raise ValueError(f"step {name!r} merges {step.model!r}, which trains no adapter; remove the merge")
+            if getattr(step, "tune", "full") == "qlora" and adapts:
+                raise ValueError(
+                    f"step {name!r} is qlora on the adapter of {getattr(step, 'model', '')!r}; put do: merge between"
+                )
+        return self
+
 
 _ALSO = {
     "samples": ("text", "prompts"),

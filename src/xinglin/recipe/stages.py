@@ -119,7 +119,7 @@ def reward(step: training.Reward, at: Context) -> Numbers:
     from xinglin.train.reward import reward as stage
 
     train, heldout = _comparisons(at, step.data)
-    stage(
+    rows = stage(
         at.model(step.model),
         train,
         at.folder,
@@ -128,12 +128,14 @@ def reward(step: training.Reward, at: Context) -> Numbers:
         progress=at.progress,
     )
     curves(at)
+    trained = sum(len(row.groups) for row in rows.rows)
+    counts = {"trained": trained, "dropped": len(train) - trained}
     if not heldout or not at.writes:
-        return {"trained": len(train), "heldout": 0}
+        return counts | {"heldout": 0}
     judged = judge(Rewarder(at.folder / "model"), heldout)
     files.write_json(at.folder / JUDGED, asdict(judged))
     numbers = {name: value for name, value in asdict(judged).items() if name != "bins"}
-    return {"trained": len(train), "heldout": len(heldout)} | numbers
+    return counts | {"heldout": len(heldout)} | numbers
 
 
 def _comparisons(at: Context, step: str) -> tuple[list[Preference | Ranking], list[Preference | Ranking]]:
@@ -165,7 +167,9 @@ def reject(step: training.Reject, at: Context) -> Numbers:
     curves(at)
     mean = sum(draw.reward for draw in draws) / len(draws)
     best = sum(sample.extra["reward"] for sample in kept) / len(kept)
-    return rows.numbers() | {"drawn": len(draws), "kept": len(kept), "mean_reward": mean, "kept_reward": best}
+    cut = sum(not draw.finished for draw in draws)
+    counts = {"drawn": len(draws), "unfinished": cut, "kept": len(kept)}
+    return rows.numbers() | counts | {"mean_reward": mean, "kept_reward": best}
 
 
 def _draws(step: training.Reject, at: Context) -> list[Any]:
@@ -192,7 +196,10 @@ def _draw(step: training.Reject, at: Context) -> list[Any]:
         [*prompt_of(sample), Message("assistant", reply.text)] for sample, reply in zip(asked, replies, strict=True)
     ]
     rewards = Rewarder(at.model(step.reward)).rewards(conversations)
-    return [Draw(sample, reply.text, value) for sample, reply, value in zip(asked, replies, rewards, strict=True)]
+    return [
+        Draw(sample, reply.text, value, reply.finish == "stop")
+        for sample, reply, value in zip(asked, replies, rewards, strict=True)
+    ]
 
 
 def prefer(step: training.Prefer, at: Context) -> Numbers:

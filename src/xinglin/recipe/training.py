@@ -88,6 +88,12 @@ class Training(Fitting):
     warmup: Annotated[Number, Field(ge=0, lt=1)] = 0.05
     recompute: bool = False
 
+    @model_validator(mode="after")
+    def _passes_make_up_a_step(self) -> Self:
+        if self.micro and self.batch % self.micro:
+            raise ValueError(f"batch ({self.batch} rows) is no multiple of micro ({self.micro})")
+        return self
+
 
 class Measured(Training):
     """`heldout` is the share of the data that is kept for measuring, and the weights that do best on it are kept.
@@ -171,6 +177,8 @@ class Reject(Fitting):
     def _keeps_no_more_than_it_draws(self) -> Self:
         if self.keep > self.samples:
             raise ValueError(f"keep ({self.keep}) is more than samples ({self.samples})")
+        if self.top and "keep" in self.model_fields_set:
+            raise ValueError("keep has no effect with top, which takes the best of all answers; remove one of them")
         return self
 
 
@@ -243,6 +251,8 @@ class Online(Step):
             raise ValueError("nothing rewards the answers: name a reward model in reward, or verifiers in verify")
         if any(name in _ON_FACTS for name in self.verify) and not self.knowledge:
             raise ValueError("the verifiers facts and knowledge need the key knowledge (a step with facts)")
+        if self.knowledge and not any(name in _ON_FACTS for name in self.verify):
+            raise ValueError("knowledge has no effect without the verifiers facts or knowledge in verify")
         _check_adapter(self.tune, self.lora)
         return self
 
@@ -253,6 +263,12 @@ class Ppo(Online):
     do: Literal["ppo"]
     beta: Annotated[Number, Field(ge=0, le=10)] = 0.05
     target: Annotated[Number, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _a_price_adapts(self) -> Self:
+        if self.target and not self.beta:
+            raise ValueError("target has no effect with beta: 0, which it multiplies; give beta, e.g. 0.05")
+        return self
 
 
 class Grouped(Online):

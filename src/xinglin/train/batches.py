@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Packed rows, the number of samples in them, and the samples left out: too long, or without a target."""
+    """Packed rows, the number of samples in them, and the samples left out: too long, or without an answer."""
 
     rows: list[Row]
     samples: int
@@ -59,11 +59,15 @@ class Rows:
 def encode_samples(samples: Iterable[Sample], template: Template, *, length: int) -> tuple[list[Encoded], int]:
     """Encode conversations; one longer than `length` loses its oldest exchanges, never the end of its last answer.
 
-    Returns the encoded samples and how many were dropped because they have no answer or because their last exchange
-    alone is too long.
+    Returns the encoded samples and how many were dropped because they have no answer, have an empty one (all it would
+    teach is to say nothing) or because their last exchange alone is too long.
     """
+    template.check()
     kept, dropped = [], 0
     for sample in samples:
+        if any(message.role == "assistant" and not message.content.strip() for message in sample.messages):
+            dropped += 1
+            continue
         encoded = template.encode(sample.messages)
         shorter = sample.messages
         while len(encoded.ids) > length and (shorter := _without_oldest(shorter)):

@@ -48,7 +48,11 @@ class _Rule:
     def models(self) -> list[nn.Module]:
         return [self.student]
 
-    def prepare(self, scored: Sequence[Scored]) -> list[Turn]:
+    @property
+    def paces(self) -> list[float]:
+        return [1.0]
+
+    def prepare(self, scored: Sequence[Scored], number: int) -> list[Turn]:
         rollouts = [one.rollout for one in scored]
         old, theirs = (answer_logprobs(model, rollouts) for model in (self.student, self.teacher))
         nothing = torch.zeros(0)

@@ -85,7 +85,11 @@ class _Rule:
     def models(self) -> list[nn.Module]:
         return [self.policy]
 
-    def prepare(self, scored: Sequence[Scored]) -> list[Turn]:
+    @property
+    def paces(self) -> list[float]:
+        return [1.0]
+
+    def prepare(self, scored: Sequence[Scored], number: int) -> list[Turn]:
         rollouts = [one.rollout for one in scored]
         old = answer_logprobs(self.policy, rollouts, temperature=self.temperature)
         reference = self.reference.logprobs(rollouts, temperature=self.temperature)

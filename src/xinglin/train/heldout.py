@@ -25,7 +25,7 @@ def hold_out(records: Sequence[Record], *, share: float, seed: int) -> tuple[lis
     train = [record for record in records if (record.origin.group or record.id) not in chosen]
     if not train:
         raise DataError(
-            "all records are of one group, and none is left to train on when it is held out",
-            fix="set `heldout` to 0, or give data of more groups",
+            f"{len(groups)} group(s) of records, and none is left to train on when {share:.1%} are held out",
+            fix="give data of more groups, or hold out less (`heldout` where the step has it)",
         )
     return train, [record for record in records if (record.origin.group or record.id) in chosen]

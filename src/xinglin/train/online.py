@@ -66,6 +66,10 @@ class Loop:
     minutes: float = 10.0
     recompute: bool = field(default_factory=torch.cuda.is_available)
 
+    def total(self, samples: Sequence[Sample]) -> int:
+        """All iterations over these samples."""
+        return self.iterations or math.ceil(len(samples) / self.prompts)
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -104,8 +108,13 @@ class Rule(Protocol):
         """What is trained, the policy first."""
         ...
 
-    def prepare(self, scored: Sequence[Scored]) -> list[Turn]:
-        """What the answers of an iteration teach."""
+    @property
+    def paces(self) -> Sequence[float]:
+        """The learning rate of each model, as a multiple of the loop's."""
+        ...
+
+    def prepare(self, scored: Sequence[Scored], number: int) -> list[Turn]:
+        """What the answers of an iteration, by its number, teach."""
         ...
 
     def loss(self, turns: Sequence[Turn]) -> Part:
@@ -145,7 +154,7 @@ def online(
         raise DataError("there are no prompts to answer", where=folder.name, fix="check the steps this stage reads")
     settle(loop.seed)
     check(rule.models[0])  # type: ignore[arg-type]
-    total = loop.iterations or math.ceil(len(samples) / loop.prompts)
+    total = loop.total(samples)
     run = _Run(rule, folder, loop)
     lines = run.resume()
     for number in range(len(lines) + 1, total + 1):
@@ -155,7 +164,7 @@ def online(
         with arithmetic():
             rollouts = roll(rule.models[0], template, chosen, sampling=sampling, each=loop.each)
             scored = _score(rollouts, scorer, number, rule)
-            turns = rule.prepare(scored)
+            turns = rule.prepare(scored, number)
         divergence = sum(turn.divergence for turn in turns) / len(turns)
         if loop.ceiling and divergence > loop.ceiling:
             run.revert()
@@ -240,7 +249,11 @@ class _Run:
             for name, weight in model.named_parameters()
             if weight.requires_grad
         }
-        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=loop.rate, weight_decay=0.0)
+        groups = [
+            {"params": [one for one in model.parameters() if one.requires_grad], "lr": pace * loop.rate}
+            for model, pace in zip(rule.models, rule.paces, strict=True)
+        ]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
         self.good: dict[str, torch.Tensor] = {}
         self.saved = time.monotonic()
 

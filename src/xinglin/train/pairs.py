@@ -37,6 +37,7 @@ def pack_pairs(preferences: Sequence[Preference | Ranking], template: Template, 
     """Pack pairs or rankings into rows of `length` tokens; a group longer than a row is dropped and counted."""
     if not preferences:
         raise DataError("there are no preference pairs to train on", fix="check the steps this stage reads")
+    template.check()
     return pack([encode_group(one, template) for one in preferences], length=length)
 
 

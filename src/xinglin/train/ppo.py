@@ -2,8 +2,9 @@
 
 The reward of an answer comes with its last token; every token pays beta times its log-ratio to the reference, the
 policy at the start. A critic of its own, begun as the reward model where there is one, estimates what is still to
-come. Advantages are generalised (GAE, Schulman et al. 2016) and whitened over all tokens of an iteration; the ratios of
-the policy and the changes of the values are clipped.
+come; it learns faster than the policy, and alone at first, because advantages from a critic that explains nothing are
+noise (bench/regime: without this the held-out reward fell). Advantages are generalised (GAE, Schulman et al. 2016) and
+whitened over all tokens of an iteration; the ratios of the policy are clipped.
 
 Shapes: A tokens of an answer, N answer tokens of a packed row.
 """
@@ -34,9 +35,13 @@ from xinglin.train.rollout import Rollout, answer_logprobs, lay_rollouts, logpro
 from xinglin.types import Sample
 
 CLIP = 0.2
-"""How far a ratio, or a value, may move in one iteration."""
+"""How far a ratio may move in one iteration."""
 GAMMA, LAMBDA = 1.0, 0.95
 VALUE_WEIGHT = 0.1
+CRITIC_PACE = 10.0
+"""The critic's learning rate, as a multiple of the policy's: advantages are worth what its estimates are."""
+WARM = 0.2
+"""Share of the iterations, the first ones, in which the critic learns alone (Yuan et al. 2025, VC-PPO)."""
 UNFINISHED = 1.0
 """What an answer loses that was cut off at the limit."""
 _HORIZON = 1000
@@ -80,10 +85,11 @@ def clipped_policy_loss(
     return -torch.minimum(free_N, bound_N), bound_N < free_N
 
 
-def clipped_value_loss(values_N: torch.Tensor, old_N: torch.Tensor, returns_N: torch.Tensor) -> torch.Tensor:
-    """Half the larger squared error of the values as they are and kept within `CLIP` of the old ones, [N]."""
-    near_N = old_N + (values_N - old_N).clamp(-CLIP, CLIP)
-    return 0.5 * torch.maximum((values_N - returns_N) ** 2, (near_N - returns_N) ** 2)
+def value_loss(values_N: torch.Tensor, returns_N: torch.Tensor) -> torch.Tensor:
+    """Half the squared error [N] of the critic. It is not clipped: rewards have no scale that a bound would fit, and
+    clipping did not help where it was measured (Andrychowicz et al. 2021, section 3.2).
+    """
+    return 0.5 * (values_N - returns_N) ** 2
 
 
 def adapt_coefficient(beta: float, divergence: float, *, target: float, answers: int) -> float:
@@ -113,13 +119,18 @@ class _Rule:
     reference: Reference
     knobs: Ppo
     temperature: float
+    warm: int
     state: dict[str, float] = field(default_factory=dict)
 
     @property
     def models(self) -> list[nn.Module]:
         return [self.policy, self.critic]
 
-    def prepare(self, scored: Sequence[Scored]) -> list[Turn]:
+    @property
+    def paces(self) -> list[float]:
+        return [1.0, CRITIC_PACE]
+
+    def prepare(self, scored: Sequence[Scored], number: int) -> list[Turn]:
         rollouts = [one.rollout for one in scored]
         old = answer_logprobs(self.policy, rollouts, temperature=self.temperature)
         reference = self.reference.logprobs(rollouts, temperature=self.temperature)
@@ -130,6 +141,8 @@ class _Rule:
             rewards_A[-1] += one.reward - (0.0 if one.rollout.finished else UNFINISHED)
             shaped.append(advantages_and_returns(rewards_A, values_A))
         white = whiten([advantages for advantages, _ in shaped])
+        if number <= self.warm:
+            white = [torch.zeros_like(one) for one in white]
         return [
             Turn(rollouts[at], old[at], reference[at], white[at], values[at], shaped[at][1])
             for at in range(len(rollouts))
@@ -151,13 +164,13 @@ class _Rule:
 
     def loss(self, turns: Sequence[Turn]) -> Part:
         rollouts = [turn.rollout for turn in turns]
-        old_N, advantages_N, values_N, returns_N = (
-            torch.cat([getattr(turn, name) for turn in turns]) for name in ("old", "advantages", "values", "returns")
+        old_N, advantages_N, returns_N = (
+            torch.cat([getattr(turn, name) for turn in turns]) for name in ("old", "advantages", "returns")
         )
         logprobs_N, entropy_N = logprobs_and_entropy(self.policy, rollouts, temperature=self.temperature)
         policy_N, clipped_N = clipped_policy_loss(logprobs_N, old_N, advantages_N)
         now_N = self._value(rollouts)
-        value_N = clipped_value_loss(now_N, values_N, returns_N)
+        value_N = value_loss(now_N, returns_N)
         spread = returns_N.var(correction=0).clamp(min=1e-8)
         numbers = {
             "entropy": entropy_N.mean().item(),
@@ -205,7 +218,8 @@ def ppo(
             where=f"{start.policy}, {start.reward}",
             fix="train the reward model from a model of the policy's family, or take grpo, which has no critic",
         )
-    rule = _Rule(policy, critic, Reference(policy), knobs, loop.temperature, {"coefficient": knobs.beta})
+    warm = int(WARM * loop.total(samples))
+    rule = _Rule(policy, critic, Reference(policy), knobs, loop.temperature, warm, {"coefficient": knobs.beta})
     outcome = online(rule, Template(tokenizer), samples, folder, loop=loop, scorer=scorer, progress=progress)
     keep(policy, tokenizer, folder, stage="ppo", base=start.policy)
     return outcome

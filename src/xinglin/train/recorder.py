@@ -53,7 +53,7 @@ class Recorder(TrainerCallback):
         if not first():
             return Path(os.devnull).open("w", encoding="utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() and self.after else []
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() and self.after else []
         # A killed run may have left half a line, but only after its last checkpoint.
         files.write_text(path, "".join(f"{line}\n" for line in lines[: self.after]))
         return path.open("a", encoding="utf-8", buffering=1)

@@ -15,21 +15,28 @@ from xinglin.types import Maker, Message, Origin, Sample, make_id
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One sampled answer to a sample's prompt, and its reward."""
+    """One sampled answer to a sample's prompt, its reward, and whether it ended by itself."""
 
     sample: Sample
     answer: str
     reward: float
+    finished: bool = True
 
 
 def keep_best(draws: Sequence[Draw], *, keep: int, step: str, model: str, top: int = 0) -> list[Sample]:
     """The `keep` best distinct answers per prompt as samples, best first; ties go to the earlier draw.
 
     With `top` the best answers of all prompts together, at most so many, whatever their prompt (the corpus-level mode
-    of ChiMed-GPT's scripts). An empty answer is never kept.
+    of ChiMed-GPT's scripts). Never kept are an empty answer and one that was cut off: it would be learnt with an end.
     """
     if not draws:
         raise DataError("no answers were sampled", where=step, fix="check `prompts` and `samples` of this step")
+    if not any(draw.finished and draw.answer.strip() for draw in draws):
+        raise DataError(
+            f"none of {len(draws)} answers ended by itself with something said, so there is nothing to learn from",
+            where=step,
+            fix="raise `max_tokens`, or start from a model that has learnt to end its answers (after sft)",
+        )
     by_prompt: dict[str, list[Draw]] = {}
     for draw in draws:
         by_prompt.setdefault(draw.sample.id, []).append(draw)
@@ -37,7 +44,7 @@ def keep_best(draws: Sequence[Draw], *, keep: int, step: str, model: str, top: i
     for group in by_prompt.values():
         best: dict[str, Draw] = {}
         for draw in sorted(group, key=lambda one: -one.reward):
-            if draw.answer.strip():
+            if draw.finished and draw.answer.strip():
                 best.setdefault(draw.answer, draw)
         kept += list(best.values())[: None if top else keep]
     if top:
@@ -67,6 +74,8 @@ def _sample(draw: Draw, *, step: str, model: str) -> Sample:
 
 
 def prompt_of(sample: Sample) -> tuple[Message, ...]:
-    """The messages of a sample up to its last assistant turn; all of them where the assistant says nothing."""
-    turns = [at for at, message in enumerate(sample.messages) if message.role == "assistant"]
-    return sample.messages[: turns[-1]] if turns else sample.messages
+    """The messages of a sample that ask for an answer: all but the assistant's at the end."""
+    messages = sample.messages
+    while messages and messages[-1].role == "assistant":
+        messages = messages[:-1]
+    return messages

@@ -16,6 +16,7 @@ import torch
 from transformers import TrainerCallback
 
 from xinglin import files
+from xinglin.errors import DataError
 
 DIGESTS = "digests.json"
 
@@ -30,13 +31,20 @@ class Saved:
 
 def last_checkpoint(folder: Path) -> Saved | None:
     """The newest whole checkpoint below `folder`; half-written or changed ones are removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
-    for path in found:
-        digests = path / DIGESTS
-        if digests.is_file() and files.read_json(digests) == _digests(path):
+    found = [path for path in folder.glob("checkpoint-*") if path.is_dir() and path.name[11:].isdecimal()]
+    for path in sorted(found, key=lambda path: -int(path.name.rpartition("-")[2])):
+        if _recorded(path / DIGESTS) == _digests(path):
             return Saved(path, int(path.name.rpartition("-")[2]))
         shutil.rmtree(path)
     return None
+
+
+def _recorded(path: Path) -> object:
+    """What a checkpoint's file of digests says; None where it is missing or spoilt."""
+    try:
+        return files.read_json(path) if path.is_file() else None
+    except DataError:
+        return None
 
 
 def seal(path: Path) -> None:
