@@ -9,14 +9,19 @@ from pathlib import Path
 import pytest
 
 from small_world import DATA, make
+from xinglin.errors import ModelError
 from xinglin.model import load
 from xinglin.model.machine import look
 from xinglin.model.render import Template
-from xinglin.recipe.doctor import Diagnosis, examine, machine
+from xinglin.recipe.context import Context
+from xinglin.recipe.doctor import Diagnosis, estimate, examine, machine
 from xinglin.recipe.plan import Plan
 from xinglin.recipe.run import Silent, run
-from xinglin.train.preflight import faults, inspect
-from xinglin.types import Message, Sample
+from xinglin.train.fit import Schedule
+from xinglin.train.preflight import _SENTENCE, faults, inspect
+from xinglin.train.pretrain import pretrain
+from xinglin.train.sft import sft
+from xinglin.types import Message, Passage, Sample
 
 CHAIN = DATA + "  sft: {do: sft, model: base, data: qa, length: LENGTH, lora: {rank: 4}}\n"
 
@@ -80,6 +85,72 @@ def test_too_little_memory_is_a_warning_with_a_way_out(tiny_folder: Path, tmp_pa
     assert "micro: 1" in one.fix
     fine = found(make(tmp_path, CHAIN.replace("LENGTH", "64") + "base: base\n"), "sft 内存")
     assert fine.level == "ok"
+
+
+ONLINE = DATA + (
+    "  rm: {do: reward, model: base, data: dealt, length: 64}\n"
+    "  ppo: {do: ppo, model: base, prompts: qa, reward: rm}\n"
+    "  grpo: {do: grpo, model: base, prompts: qa, verify: {form: 1}}\n"
+    "  light: {do: grpo, model: base, prompts: qa, verify: {form: 1}, tune: lora}\n"
+    "  pupil: {do: distill, model: base, teacher: base, prompts: qa}\n"
+    "base: base\n"
+)
+
+
+def test_memory_is_told_of_stages_that_hold_several_models(tiny_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_folder, tmp_path / "base")
+    plan = make(tmp_path, ONLINE)
+    assert found(plan, "ppo 内存").level == "ok"
+    needed = {
+        step.name: estimate(step, Context(step.folder, plan, step.name, 7, lambda *_: None)) for step in plan.steps
+    }
+    one = needed["grpo"].parameters / 2**30
+    # Policy (fp32, gradient and two moments) and a reference in fp32; PPO adds a critic, its states and a bf16 reward
+    # model; a teacher is bf16; beside an adapter there is no second copy.
+    assert needed["grpo"].weights + needed["grpo"].optimizer == pytest.approx((16 + 4) * one)
+    assert needed["ppo"].weights + needed["ppo"].optimizer == pytest.approx((16 + 16 + 4 + 2) * one)
+    assert needed["pupil"].weights - needed["grpo"].weights == pytest.approx(2 * one)
+    assert needed["light"].weights < 4 * one
+    assert needed["qa"] is None
+
+
+def test_comparisons_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    text = DATA + "  rm: {do: reward, model: base, data: dealt, length: LENGTH}\n"
+    made = make(tmp_path, text.replace("LENGTH", "128"))
+    run(made, watcher=Silent(), until="base")
+    fine = found(make(tmp_path, text.replace("LENGTH", "128")), "rm 数据")
+    assert (fine.level, "dropped 0" in fine.detail) == ("ok", True)
+    assert found(make(tmp_path, text.replace("LENGTH", "16")), "rm 数据").level == "fail"
+    longest = int(fine.detail.rpartition("longest ")[2])
+    short = found(make(tmp_path, text.replace("LENGTH", str(longest - 1))), "rm 数据")
+    assert "dropped: pref" in short.detail
+
+
+def test_a_length_beyond_the_context_fails_before_anything_is_trained(
+    tiny_folder: Path, samples: list[Sample], tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(tiny_folder, tmp_path / "base"))
+    settings = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(settings | {"max_position_embeddings": 20}))
+    one = found(make(tmp_path, CHAIN.replace("LENGTH", "64") + "base: base\n"), "sft 长度")
+    assert (one.level, one.fix) == ("fail", "length: 20")
+    plan = Schedule(epochs=1, batch=2, rate=1e-3, seed=1, length=128)
+    long = Sample("long", (Message("user", "问"), Message("assistant", "答" * 20)), samples[0].origin)
+    with pytest.raises(ModelError, match="the model's context is 20"):
+        sft(base, [long], tmp_path / "sft", schedule=plan)
+
+
+def test_a_given_model_must_know_chinese(tiny_folder: Path, samples: list[Sample], tmp_path: Path) -> None:
+    base = Path(shutil.copytree(tiny_folder, tmp_path / "base"))
+    text = CHAIN.replace("LENGTH", "64") + "base: base\n"
+    assert found(make(tmp_path, text), "base 试读").level == "warn", "random weights"
+    told = Passage("p", _SENTENCE, (), samples[0].origin)
+    pretrain(base, [told] * 8, tmp_path / "made", schedule=Schedule(epochs=8, batch=1, rate=5e-3, seed=1, length=512))
+    shutil.rmtree(base)
+    shutil.copytree(tmp_path / "made" / "model", base)
+    assert found(make(tmp_path, text), "base 试读").level == "ok"
+    (base / "model.safetensors").write_bytes((base / "model.safetensors").read_bytes()[:-9])
+    assert found(make(tmp_path, text), "base 试读").level == "fail"
 
 
 def test_several_processes_are_shown_with_their_command(tmp_path: Path) -> None:

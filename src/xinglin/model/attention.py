@@ -146,6 +146,17 @@ def check(model: PreTrainedModel) -> None:
         )
 
 
+def check_context(model: PreTrainedModel, tokens: int) -> None:
+    """Refuse samples longer than the model has positions: what it makes of places it has never seen is not its best."""
+    most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if most and tokens > most:
+        raise ModelError(
+            f"the longest sample has {tokens:,} tokens, the model's context is {most:,} (max_position_embeddings)",
+            where=str(model.config.model_type),
+            fix=f"set length (or max_tokens) so that samples have at most {most:,} tokens",
+        )
+
+
 @contextmanager
 def packed(model: PreTrainedModel) -> Iterator[None]:
     """Within it the model attends within packed segments. It must hold over the backward pass too.

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from xinglin import files
 from xinglin.errors import MedError
-from xinglin.recipe import parallel, training
-from xinglin.recipe.context import SAMPLES, Context
+from xinglin.recipe import curate, parallel, schema, training
+from xinglin.recipe.context import PAIRS, SAMPLES, Context
 from xinglin.recipe.plan import Plan, Planned
-from xinglin.recipe.stages import schedule, tuning
+from xinglin.recipe.stages import comparisons, schedule, tuning
 from xinglin.types import Sample
 
 Level = Literal["ok", "warn", "fail"]
-_FEW_ENDS, _MANY_DROPPED = 1.0, 0.05
+RANKINGS = curate.FILES["rankings"][0]
+_TRAINS = (training.Fitting, training.Online, training.Distill)
+_MANY_DROPPED = 0.05
+_ASKED = 512
+"""Tokens of a prompt, where nothing has been drawn yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,17 @@ def _disk(free: float) -> Diagnosis:
 
 
 def examine(plan: Plan) -> Iterator[Diagnosis]:
-    """What is right and wrong with a recipe's base and training steps."""
-    steps = [step for step in plan.steps if isinstance(step.step, training.Fitting | training.Online)]
+    """What is right and wrong with a recipe's bases and training steps."""
     for step in plan.steps:
-        if step.name == "base" or isinstance(step.step, training.Vocab):
+        if isinstance(step.step, schema.Base | training.Vocab):
             yield from _model(plan, step)
-    for step in steps:
+    for step in plan.steps:
+        if not isinstance(step.step, _TRAINS):
+            continue
         at = Context(step.folder, plan, step.name, plan.recipe.seed, lambda *_: None)
         yield from _memory(step, at)
-        if isinstance(step.step, training.Sft):
-            yield from _conversations(step.step, at)
+        if isinstance(step.step, training.Sft | training.Prefer | training.Reward):
+            yield from _data(step.step, at)
         if parallel.shares(step.step, at):
             shown = " ".join(parallel.command(at, Path("job.json"))[1:])
             yield Diagnosis("ok", f"{step.name} 多进程 processes", shown)
@@ -93,6 +97,29 @@ def _model(plan: Plan, step: Planned) -> Iterator[Diagnosis]:
     if not found:
         detail = "分词器、特殊符号、模板与掩码一致 tokenizer, special tokens, template and masks agree"
         yield Diagnosis("ok", f"{step.name} 模型 model", detail)
+    if isinstance(step.step, schema.Base) and step.step.model != "tiny" and Path(spec).is_dir():
+        yield from _smoke(plan, spec, step.name)
+
+
+def _smoke(plan: Plan, spec: str, name: str) -> Iterator[Diagnosis]:
+    """Whether a given model knows Chinese at all: one that was damaged on its way finds every word as likely."""
+    from xinglin.model.machine import look
+    from xinglin.train.preflight import surprise
+
+    size = sum(path.stat().st_size for path in Path(spec).glob("*.safetensors")) / 2**30
+    room = look(plan.runs).training
+    what = f"{name} 试读 smoke test"
+    if 2 * size > room:
+        yield Diagnosis("ok", what, f"跳过 skipped: {size:.0f} GiB 权重 of weights, {room:.0f} GiB 内存 of memory")
+        return
+    try:
+        found, level = surprise(spec)
+    except MedError as error:
+        yield Diagnosis("fail", what, f"{error.where}: {error.problem}", error.fix)
+        return
+    detail = f"中文句子的困惑度 perplexity of a Chinese sentence {found:,.1f}，均匀猜测 a blind guess {level:,}"
+    fix = "" if found < level / 2 else "核对权重是否完整 check that these are the model's weights, and trained ones"
+    yield Diagnosis("warn" if fix else "ok", what, detail, fix)
 
 
 def _spec(plan: Plan, step: Planned) -> str:
@@ -100,58 +127,79 @@ def _spec(plan: Plan, step: Planned) -> str:
     if step.done:
         return str(step.folder / "model")
     named = getattr(step.step, "model", "")
-    if step.name != "base" or named == "tiny":
+    if not isinstance(step.step, schema.Base) or named == "tiny":
         return ""
     return str(plan.root / named) if (plan.root / named).is_dir() else named
 
 
 def _memory(step: Planned, at: Context) -> Iterator[Diagnosis]:
-    """Whether a stage fits the memory of this machine."""
+    """Whether a stage fits the memory of this machine, and its samples the model's context."""
     memory = estimate(step, at)
-    if memory is None or isinstance(step.step, training.Online):
+    if memory is None:
         return
     from xinglin.model.machine import look
-    from xinglin.train.estimate import fits
+    from xinglin.train.estimate import architecture, cache_bytes, fits
 
     room = look(at.plan.runs).training
+    config = architecture(_ground(at.plan, step))
+    length = getattr(step.step, "length", 0) or step.step.max_tokens  # type: ignore[attr-defined] - one of them
     detail = (
-        f"约 about {memory.total:.1f} GiB / {room:.0f} GiB；训练 trained {memory.trained:,} / {memory.parameters:,}"
+        f"约 about {memory.total:.1f} GiB / {room:.0f} GiB；训练 trained {memory.trained:,} / {memory.parameters:,}；"
+        f"对话缓存 cache of a session of {length:,}: {length * cache_bytes(config) / 2**30:.2f} GiB"
     )
     fix = fits(memory, room)
     yield Diagnosis("warn" if fix else "ok", f"{step.name} 内存 memory", detail, fix)
+    most = getattr(config, "max_position_embeddings", None) or length
+    if length > most:
+        detail = f"length {length:,}，底座的上下文 the base's context {most:,}"
+        yield Diagnosis("fail", f"{step.name} 长度 length", detail, f"length: {most}")
+
+
+def _ground(plan: Plan, step: Planned) -> str:
+    """The folder of the model that a step's model comes from in the end; empty where it is not at hand."""
+    behind = plan.behind(step.name)
+    below = [one for one in plan.steps if one.name in behind and isinstance(one.step, schema.Base)]
+    spec = _spec(plan, below[0]) if below else ""
+    return spec if spec and Path(spec).is_dir() else ""
 
 
 def estimate(step: Planned, at: Context) -> Any:
     """Memory of a training step; None where its base is not at hand or it is no step of that kind."""
-    if not isinstance(step.step, training.Fitting) or at.plan.recipe.base == "tiny":
+    if not isinstance(step.step, _TRAINS) or not (spec := _ground(at.plan, step)):
         return None
+    from xinglin.train.estimate import Drawing, architecture, estimate_online
     from xinglin.train.estimate import estimate as needed
 
-    base = next((one for one in at.plan.steps if one.name == "base"), None)
-    spec = _spec(at.plan, base) if base else ""
-    if not spec or not Path(spec).is_dir():
-        return None
-    return needed(spec, tuning(step.step), schedule(step.step, at))
+    one = step.step
+    if isinstance(one, training.Fitting):
+        return needed(spec, tuning(one), schedule(one, at))
+    judges = isinstance(one, training.Distill) or one.reward is not None
+    drawing = Drawing(isinstance(one, training.Ppo), int(judges), _ASKED + one.max_tokens)
+    return estimate_online(architecture(spec), tuning(one), drawing)
 
 
-def _conversations(step: training.Sft, at: Context) -> Iterator[Diagnosis]:
-    """What becomes of the conversations of an SFT step at its length."""
+def _data(step: training.Sft | training.Prefer | training.Reward, at: Context) -> Iterator[Diagnosis]:
+    """What becomes of the conversations or comparisons of a step at its length."""
     from xinglin.model import load
     from xinglin.model.render import Template
-    from xinglin.train.preflight import inspect
+    from xinglin.train.preflight import inspect, inspect_groups
 
-    path = at.plan.folder(step.data) / SAMPLES
-    first = next((one for one in at.plan.steps if one.name == step.model), None)
-    where = at.plan.folder(step.model) / "model" if first and first.done else None
-    if not path.is_file() or where is None:
-        need = step.data if not path.is_file() else step.model
-        yield Diagnosis("warn", f"{at.name} 数据 data", f"{need} 尚未完成 is not done", f"xinglin run … --until {need}")
+    what = f"{at.name} 数据 data"
+    first = next(one for one in at.plan.steps if one.name == step.model)
+    where = _spec(at.plan, first)
+    there = any((at.plan.folder(step.data) / name).is_file() for name in (SAMPLES, PAIRS, RANKINGS))
+    if not there or not where:
+        need = step.model if there else step.data
+        yield Diagnosis("warn", what, f"{need} 尚未完成 is not done", f"xinglin run … --until {need}")
         return
-    samples = files.read_records(path, Sample)
     try:
-        found = inspect(samples, Template(load.open_tokenizer(str(where))), length=step.length)
+        template = Template(load.open_tokenizer(where))
+        if isinstance(step, training.Sft):
+            found = inspect(at.read(step.data, SAMPLES, Sample), template, length=step.length)
+        else:
+            found = inspect_groups(comparisons(at, step.data)[0], template, length=step.length)
     except MedError as error:
-        yield Diagnosis("fail", f"{at.name} 数据 data", error.problem, error.fix)
+        yield Diagnosis("fail", what, f"{error.where}: {error.problem}".removeprefix(": "), error.fix)
         return
     kept = found.samples - found.dropped
     detail = (
@@ -159,7 +207,9 @@ def _conversations(step: training.Sft, at: Context) -> Iterator[Diagnosis]:
         f"结束符保留 end tokens kept {found.ended / kept:.1%}，目标词 targets {found.targets:.0%}，"
         f"行填充 rows full {found.fill:.0%}，最长 longest {found.longest:,}"
     )
+    if found.lost:
+        detail += f"；丢弃的 dropped: {', '.join(found.lost)}"
     dropped = found.dropped > _MANY_DROPPED * found.samples
     fix = f"length 至少 at least {found.longest}, 现在 now {step.length}" if dropped else ""
     level: Level = "fail" if found.ended < kept else "warn" if dropped else "ok"
-    yield Diagnosis(level, f"{at.name} 数据 data", detail, fix)
+    yield Diagnosis(level, what, detail, fix)

@@ -118,7 +118,7 @@ def reward(step: training.Reward, at: Context) -> Numbers:
     from xinglin.train.judged import judge
     from xinglin.train.reward import reward as stage
 
-    train, heldout = _comparisons(at, step.data)
+    train, heldout = comparisons(at, step.data)
     rows = stage(
         at.model(step.model),
         train,
@@ -138,7 +138,7 @@ def reward(step: training.Reward, at: Context) -> Numbers:
     return counts | {"heldout": len(heldout)} | numbers
 
 
-def _comparisons(at: Context, step: str) -> tuple[list[Preference | Ranking], list[Preference | Ranking]]:
+def comparisons(at: Context, step: str) -> tuple[list[Preference | Ranking], list[Preference | Ranking]]:
     """The preferences or rankings of a step to train on, and those held out."""
     folder = at.plan.folder(step)
     rankings = curate.FILES["rankings"][0]

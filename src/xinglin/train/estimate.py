@@ -18,6 +18,8 @@ from xinglin.model.attached import base_of
 from xinglin.model.card import is_adapter
 from xinglin.train.fit import Schedule
 from xinglin.train.launch import Launch
+from xinglin.train.online import UPDATE
+from xinglin.train.rollout import PROMPTS
 
 _BYTES = {"full": 4.0, "freeze": 4.0, "embeddings": 4.0, "lora": 2.0, "dora": 2.0, "qlora": 0.55}
 """Bytes of a frozen or trained weight on an accelerator: fp32 for what is trained whole, bf16 under an adapter, NF4
@@ -43,13 +45,55 @@ class Memory:
         return self.weights + self.optimizer + self.activations + self.logits
 
 
-def estimate(spec: str, tuning: Tuning, schedule: Schedule) -> Memory:
-    """Memory of a training stage with bf16 arithmetic on an accelerator; only the configuration is read."""
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What an online stage holds beside its policy, and the tokens of an answer with its prompt.
+
+    `critic`: a second model that is trained; `frozen`: models that only judge (reward model, teacher), taken to be as
+    large as the policy.
+    """
+
+    critic: bool
+    frozen: int
+    tokens: int
+
+
+def architecture(spec: str) -> Any:
+    """The text configuration of a model, or of the base below an adapter; nothing else is read."""
     folder = load.local(spec)
     while is_adapter(folder):
         folder = load.local(base_of(folder))
-    config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
-    return estimate_config(config, tuning, schedule)
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+
+
+def estimate(spec: str, tuning: Tuning, schedule: Schedule) -> Memory:
+    """Memory of a training stage with bf16 arithmetic on an accelerator; only the configuration is read."""
+    return estimate_config(architecture(spec), tuning, schedule)
+
+
+def estimate_online(config: Any, tuning: Tuning, drawing: Drawing) -> Memory:
+    """The same for a stage that draws answers: with the reference, a critic, judges, and the cache of what is drawn."""
+    update = Schedule(epochs=1, batch=1, rate=1.0, seed=0, length=UPDATE, recompute=True)
+    one = estimate_config(config, tuning, update)
+    trained = 1 + drawing.critic
+    # Beside an adapter the reference is the policy with the adapter switched off.
+    reference = 0.0 if tuning.adapts else _gib(4.0 * one.parameters)
+    cache = _gib(PROMPTS * drawing.tokens * cache_bytes(config))
+    return Memory(
+        weights=trained * one.weights + reference + drawing.frozen * _gib(2.0 * one.parameters),
+        optimizer=trained * one.optimizer,
+        # Answers are drawn before an update, never during one.
+        activations=max(trained * one.activations, cache),
+        logits=one.logits,
+        trained=trained * one.trained,
+        parameters=one.parameters,
+    )
+
+
+def cache_bytes(config: Any, *, element: float = 2.0) -> float:
+    """Bytes of keys and values that generation keeps for one token."""
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 2 * element * config.num_hidden_layers * config.num_key_value_heads * size
 
 
 def estimate_config(config: Any, tuning: Tuning, schedule: Schedule, *, element: float = 2.0) -> Memory:

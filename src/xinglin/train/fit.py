@@ -22,7 +22,7 @@ from xinglin import files
 from xinglin.errors import RecipeError
 from xinglin.model import load
 from xinglin.model.adapter import Tuning, open_for_training
-from xinglin.model.attention import Batch, check, packed
+from xinglin.model.attention import Batch, check, check_context, packed
 from xinglin.train.batches import Row, collate
 from xinglin.train.best import Best
 from xinglin.train.finite import require_finite
@@ -189,6 +189,7 @@ def fit(
     """
     settle(schedule.seed)
     check(model)
+    check_context(model, max(end - start + 1 for row in [*rows, *heldout] for start, end in row.spans()))
     work = folder / files.LOGS / TRAINER
     trainer = _Trainer(
         model=model,

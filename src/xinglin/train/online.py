@@ -26,7 +26,7 @@ from torch import nn
 from xinglin import files
 from xinglin.errors import DataError
 from xinglin.metrics.repetition import repeated_share
-from xinglin.model.attention import check, packed
+from xinglin.model.attention import check, check_context, packed
 from xinglin.model.load import arithmetic, writing
 from xinglin.model.render import Template
 from xinglin.train.finite import not_finite
@@ -164,6 +164,7 @@ def online(
         with arithmetic():
             rollouts = roll(rule.models[0], template, chosen, sampling=sampling, each=loop.each)
             scored = _score(rollouts, scorer, number, rule)
+            check_context(rule.models[0], max(len(one.start) + len(one.answer) for one in rollouts))  # type: ignore[arg-type]
             turns = rule.prepare(scored, number)
         divergence = sum(turn.divergence for turn in turns) / len(turns)
         if loop.ceiling and divergence > loop.ceiling:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from xinglin.model import load
 from xinglin.model.render import Template
+from xinglin.model.score import token_logprobs
 from xinglin.train.batches import encode_samples, pack
-from xinglin.types import Message, Sample
+from xinglin.train.pairs import encode_group, pack_pairs
+from xinglin.types import Message, Preference, Ranking, Sample
+
+_SENTENCE = "高血压患者应当低盐饮食，适量运动，按时服药，并定期测量血压。如果出现胸痛或者呼吸困难，请立即就医。"
+_NAMED = 3
+"""Dropped records that are named."""
 
 _PROBE = (
     Message("user", "发热三天，体温38.5℃，怎么办？"),
@@ -24,7 +34,7 @@ class Inspection:
 
     `dropped`: too long, or without an answer; `shortened`: lost their oldest exchanges; `ended`: those kept whose last
     target is an end token; `targets`: share of tokens with a loss; `fill`: share of the packed rows in use; `longest`
-    in tokens.
+    in tokens; `lost`: ids of the first that were dropped.
     """
 
     samples: int
@@ -34,12 +44,14 @@ class Inspection:
     targets: float
     fill: float
     longest: int
+    lost: tuple[str, ...] = ()
 
 
 def inspect(samples: Sequence[Sample], template: Template, *, length: int) -> Inspection:
     """Look at conversations as rows of `length` tokens would hold them; nothing left to train on is a DataError."""
     encoded, dropped = encode_samples(samples, template, length=length)
     whole = {sample.id: len(template.encode(sample.messages).ids) for sample in samples}
+    kept = {one.name for one in encoded}
     rows = pack([[one] for one in encoded], length=length)
     return Inspection(
         samples=len(samples),
@@ -49,7 +61,35 @@ def inspect(samples: Sequence[Sample], template: Template, *, length: int) -> In
         targets=rows.targets / rows.tokens,
         fill=rows.tokens / (len(rows.rows) * length),
         longest=max(whole.values(), default=0),
+        lost=tuple(name for name in whole if name not in kept)[:_NAMED],
     )
+
+
+def inspect_groups(records: Sequence[Preference | Ranking], template: Template, *, length: int) -> Inspection:
+    """Look at pairs or rankings likewise; a group that does not fit a row is dropped whole."""
+    rows = pack_pairs(records, template, length=length)
+    groups = {one.id: encode_group(one, template) for one in records}
+    sizes = {name: sum(len(answer.ids) for answer in answers) for name, answers in groups.items()}
+    kept = {name: answers for name, answers in groups.items() if sizes[name] <= length}
+    return Inspection(
+        samples=len(groups),
+        dropped=len(groups) - len(kept),
+        shortened=0,
+        ended=sum(all(_ends(one.ids, one.targets, template) for one in answers) for answers in kept.values()),
+        targets=rows.targets / rows.tokens,
+        fill=rows.tokens / (len(rows.rows) * length),
+        longest=max(sizes.values()),
+        lost=tuple(name for name in sizes if name not in kept)[:_NAMED],
+    )
+
+
+def surprise(spec: str) -> tuple[float, int]:
+    """The perplexity per token that a model gives a plain Chinese sentence, and that of a blind guess."""
+    model, tokenizer = load.open_pair(spec)
+    ids = torch.tensor([tokenizer.encode(_SENTENCE, add_special_tokens=False)], device=model.device)
+    with torch.no_grad():
+        logits_TV = model.eval()(input_ids=ids, use_cache=False).logits[0, :-1]
+    return math.exp(-token_logprobs(logits_TV, ids[0, 1:]).mean().item()), len(tokenizer)
 
 
 def _ends(ids: Sequence[int], targets: Sequence[bool], template: Template) -> bool:

@@ -18,7 +18,7 @@ from xinglin.model.score import target_logits
 from xinglin.train.reject import prompt_of
 from xinglin.types import Message, Sample, Sampling
 
-_PROMPTS = 64
+PROMPTS = 64
 """Answers drawn in one batch."""
 TOKENS = 8192
 """Tokens of a packed row without gradients."""
@@ -54,8 +54,8 @@ def roll(
     was = model.training
     model.eval()
     torch.manual_seed(sampling.seed)
-    for first in range(0, len(order), _PROMPTS):
-        chosen = order[first : first + _PROMPTS]
+    for first in range(0, len(order), PROMPTS):
+        chosen = order[first : first + PROMPTS]
         drawn |= dict(zip(chosen, _generate(model, template, [starts[at] for at in chosen], sampling), strict=True))
     model.train(was)
     return [_rollout(asked[at], starts[at], drawn[at], template) for at in range(len(asked))]
