@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from small_world import DATA
+from small_world import DATA, make
 from xinglin import files
-from xinglin.errors import RecipeError
+from xinglin.errors import GateError, RecipeError
+from xinglin.recipe.gate import check_judge
+from xinglin.recipe.manifest import Manifest
 from xinglin.recipe.read import read_recipe
 from xinglin.recipe.training import Sft
 
@@ -59,3 +61,23 @@ def test_settings_reach_mappings_that_the_file_leaves_out(tmp_path: Path) -> Non
     assert (step.tune, step.lora.rank) == ("lora", 8)
     with pytest.raises(RecipeError, match=r"unknown key 'launch\.proceses'"):
         read_recipe(tmp_path / "recipe.yaml", settings=["launch.proceses=4"])
+
+
+def test_a_reward_model_at_chance_judges_nothing_unless_that_is_waived(tmp_path: Path) -> None:
+    line = "  rm: {do: reward, model: base, data: dealt, length: 96}\n"
+    made = make(tmp_path, DATA + line)
+    folder = made.folder("rm")
+
+    def measured(**numbers: float) -> None:
+        Manifest("example", "rm", "reward", "", 1, {}, {}, {}, {}, numbers=numbers).write(folder)
+
+    check_judge(made, "rm")
+    measured(heldout=200, pairs=200, accuracy=0.55, low=0.48, high=0.62)
+    with pytest.raises(GateError, match="no better than chance") as caught:
+        check_judge(made, "rm")
+    assert caught.value.fix.endswith("waive: [rm]")
+    check_judge(make(tmp_path, DATA + line + "waive: [rm]\n"), "rm")
+    measured(heldout=200, pairs=200, accuracy=0.7, low=0.63, high=0.76)
+    check_judge(made, "rm")
+    measured(heldout=4, pairs=4, accuracy=0.5, low=0.15, high=0.85)
+    check_judge(made, "rm")

@@ -1,11 +1,15 @@
-"""The regression gate: a model that loses to the model it was trained from is not promoted, unless that is waived."""
+"""Gates that only `waive` opens: a model that loses to its parent is not promoted, a judge at chance judges nothing."""
 
 from __future__ import annotations
 
 from xinglin.errors import GateError
 from xinglin.evaluate.compare import Comparison
+from xinglin.recipe.manifest import read_manifest
 from xinglin.recipe.measure import ASSISTANT, results
 from xinglin.recipe.plan import Plan
+
+ENOUGH = 30
+"""Held-out comparisons from which on a reward model is judged."""
 
 
 def lost(made: Plan) -> list[Comparison]:
@@ -29,3 +33,16 @@ def check(made: Plan) -> None:
                 where=made.recipe.name,
                 fix=f"change the stage, serve an earlier model, or accept the loss: waive: [{one.child}]",
             )
+
+
+def check_judge(made: Plan, name: str) -> None:
+    """A GateError if a reward model does no better than chance on held-out comparisons: what it rewards is noise."""
+    manifest = read_manifest(made.folder(name))
+    found = manifest.numbers if manifest else {}
+    if found.get("heldout", 0) >= ENOUGH and found["low"] <= 0.5 and name not in made.recipe.waive:
+        raise GateError(
+            f"the reward model {name!r} puts {found['accuracy']:.1%} [{found['low']:.1%}, {found['high']:.1%}] of "
+            f"{found['pairs']} held-out pairs in order, which is no better than chance",
+            where=made.recipe.name,
+            fix=f"train it longer or on more pairs, or use it all the same: waive: [{name}]",
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from xinglin.recipe import curate, training
+from xinglin.recipe import curate, gate, training
 from xinglin.recipe.context import FACTS, SAMPLES, Context, Numbers
 from xinglin.recipe.stages import curves, tuning
 from xinglin.types import Fact, Message, Question, Sample
@@ -115,5 +115,6 @@ def _scorer(step: training.Online, at: Context) -> Any:
     found = {name: makers[name]() for name in step.verify}
     weights: dict[str, float] = dict(step.verify)  # type: ignore[arg-type] - names of verifiers are strings
     if step.reward:
+        gate.check_judge(at.plan, step.reward)
         found["model"], weights["model"] = rewards.from_model(at.model(step.reward)), 1.0
     return rewards.Mix(found, weights)

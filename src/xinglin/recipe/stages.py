@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from xinglin import files
-from xinglin.recipe import curate, training
+from xinglin.recipe import curate, gate, training
 from xinglin.recipe.context import HELDOUT, PAIRS, PASSAGES, SAMPLES, Context, Numbers, spread
 from xinglin.types import Message, Passage, Preference, Ranking, Sample, Sampling
 
@@ -153,6 +153,7 @@ def reject(step: training.Reject, at: Context) -> Numbers:
     from xinglin.train.reject import keep_best
     from xinglin.train.sft import sft as stage
 
+    gate.check_judge(at.plan, step.reward)
     draws = _draws(step, at)
     kept = keep_best(draws, keep=step.keep, step=at.name, model=step.model, top=step.top)
     at.write(SAMPLES, kept)
