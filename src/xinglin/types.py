@@ -213,7 +213,7 @@ class Reply:
     sentences: tuple[Sentence, ...] = ()
     passages: tuple[Passage, ...] = ()
     decision: Decision | None = None
-    finish: Literal["stop", "length", "cancelled"] = "stop"
+    finish: Literal["stop", "length", "loop", "cancelled"] = "stop"
     tokens: int = 0
     prompt_tokens: int = 0
     seconds: float = 0.0

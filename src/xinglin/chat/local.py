@@ -15,6 +15,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from xinglin.model import load
+from xinglin.model.loops import Loops
 from xinglin.model.render import Template
 from xinglin.model.score import score_answers
 from xinglin.types import Message, Reply, Sampling, make_id
@@ -114,9 +115,12 @@ class Local:
         """Pieces of the answer as they are generated, the finished reply last; the pieces make up its text."""
         started = time.monotonic()
         ids = self.template.prompt(messages)
-        tokens, stopped = _Tokens(), _Stopped()
+        tokens, stopped, loops = _Tokens(), _Stopped(), Loops(len(ids))
         torch.manual_seed(sampling.seed)
-        options = self._options(sampling) | {"streamer": tokens, "stopping_criteria": StoppingCriteriaList([stopped])}
+        options = self._options(sampling) | {
+            "streamer": tokens,
+            "stopping_criteria": StoppingCriteriaList([stopped, loops]),
+        }
 
         def generate() -> None:
             try:
@@ -134,7 +138,7 @@ class Local:
             finally:
                 stopped.event.set()
             work.result()
-        reply = self._reply(text.ids, prompt=ids, seconds=time.monotonic() - started)
+        reply = self._reply(text.ids, prompt=ids, seconds=time.monotonic() - started, looped=bool(loops.cut))
         if rest := text.show(reply.text):
             yield rest
         yield reply
@@ -171,15 +175,20 @@ class Local:
     def _generate(self, prompts: list[list[int]], sampling: Sampling) -> list[Reply]:
         started = time.monotonic()
         inputs = self._inputs(prompts)
-        made_BL = self.model.generate(**inputs, **self._options(sampling))  # type: ignore[operator]
+        loops = Loops(inputs["input_ids"].shape[1])
+        options = self._options(sampling) | {"stopping_criteria": StoppingCriteriaList([loops])}
+        made_BL = self.model.generate(**inputs, **options)  # type: ignore[operator]
         seconds = (time.monotonic() - started) / len(prompts)
-        rows = made_BL[:, inputs["input_ids"].shape[1] :].tolist()
-        return [self._reply(row, prompt=ids, seconds=seconds) for ids, row in zip(prompts, rows, strict=True)]
+        rows = made_BL[:, loops.prompt :].tolist()
+        return [
+            self._reply(row[: loops.cut.get(at)], prompt=prompts[at], seconds=seconds, looped=at in loops.cut)
+            for at, row in enumerate(rows)
+        ]
 
     def _decode(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
-    def _reply(self, made: list[int], *, prompt: list[int], seconds: float) -> Reply:
+    def _reply(self, made: list[int], *, prompt: list[int], seconds: float, looped: bool) -> Reply:
         """The reply that generated ids make; the first stop token ends it and is not counted."""
         tokens = next((at for at, token in enumerate(made) if token in self.template.stop_ids), len(made))
         text = self._decode(made[:tokens]).strip()
@@ -189,7 +198,7 @@ class Local:
         return Reply(
             id=make_id("reply", self.name, prompt, text),
             text=text,
-            finish="stop" if tokens < len(made) else "length",
+            finish="stop" if tokens < len(made) else "loop" if looped else "length",
             tokens=tokens,
             prompt_tokens=len(prompt),
             seconds=seconds,

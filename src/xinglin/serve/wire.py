@@ -285,7 +285,7 @@ def usage(reply: Reply) -> Usage:
 
 def finish_reason(reply: Reply) -> Literal["stop", "length"]:
     """OpenAI's word for why the answer ended."""
-    return "length" if reply.finish == "length" else "stop"
+    return "length" if reply.finish in ("length", "loop") else "stop"
 
 
 def error(message: str, *, status: int, code: str, param: str = "") -> dict[str, Any]:

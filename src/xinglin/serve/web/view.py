@@ -144,6 +144,8 @@ class TurnView:
             notes.append(self.words.stopped)
         if reply is not None and reply.finish == "length":
             notes.append(self.words.cut)
+        if reply is not None and reply.finish == "loop":
+            notes.append(self.words.looped)
         if reply is not None and reply.seconds >= 0.1:
             notes.append(self.words.seconds.format(n=f"{reply.seconds:.1f}"))
         return notes

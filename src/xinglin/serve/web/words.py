@@ -41,6 +41,7 @@ class Words:
     copied: str
     stopped: str
     cut: str
+    looped: str
     thinking: str
     checking: str
     waiting: str
@@ -102,6 +103,7 @@ ZH = Words(
     copied="已复制",
     stopped="已停止",
     cut="已达到长度上限",
+    looped="回答开始重复，已停止",
     thinking="正在查阅知识库",
     checking="正在核对模型的补充",
     waiting="前面还有 {n} 个问题",
@@ -166,6 +168,7 @@ EN = Words(
     copied="Copied",
     stopped="Stopped",
     cut="Length limit reached",
+    looped="The answer began to repeat itself and was stopped",
     thinking="Looking it up",
     checking="Checking what the model adds",
     waiting="{n} questions before yours",
