@@ -194,8 +194,19 @@ def _problem(problem: Any, place: list[str], allowed: list[str]) -> tuple[str, s
     return f"{key}: {problem['msg']}", f"got {shown}; see docs/recipes.md"
 
 
+_ELSEWHERE = {
+    "learning_rate": "rate", "lr": "rate", "num_train_epochs": "epochs", "max_length": "length", "cutoff_len": "length",
+    "max_seq_length": "length", "per_device_train_batch_size": "micro", "train_batch_size": "batch",
+    "weight_decay": "decay", "warmup_ratio": "warmup", "gradient_checkpointing": "recompute",
+    "max_new_tokens": "max_tokens", "num_generations": "samples", "lora_rank": "rank", "lora_alpha": "alpha",
+    "lora_dropout": "dropout", "target_modules": "targets", "finetuning_type": "tune", "kl_coef": "beta",
+}  # fmt: skip
+"""What other programs call our knobs."""
+
+
 def _nearest(given: str, allowed: list[str]) -> str:
-    near = difflib.get_close_matches(given, allowed, n=1, cutoff=0.5)
+    known = [*allowed, *(name for name, own in _ELSEWHERE.items() if own in allowed)]
+    near = [_ELSEWHERE.get(one, one) for one in difflib.get_close_matches(given, known, n=1, cutoff=0.5)]
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}allowed: {', '.join(allowed)}"
 

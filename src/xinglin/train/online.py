@@ -320,9 +320,10 @@ class _Run:
             torch.nn.utils.clip_grad_norm_([one for one in model.parameters() if one.requires_grad], self.loop.clip)
             for model in self.rule.models
         ]
-        if not all(math.isfinite(one) for one in (numbers["loss"], *norms)):
-            names = [one.sample.id for one in rollouts]
-            raise not_finite("the loss", numbers["loss"], step=number, names=names, model=self.rule.models[0])
+        for what, value in (("the loss", numbers["loss"]), *(("the gradient", norm.item()) for norm in norms)):
+            if not math.isfinite(value):
+                names = [one.sample.id for one in rollouts]
+                raise not_finite(what, value, step=number, names=names, model=self.rule.models[0])
         self.optimizer.step()
         self.optimizer.zero_grad()
         return numbers | {"norm": norms[0].item()}
