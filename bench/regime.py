@@ -30,6 +30,43 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+CURVES = {
+    "sft": ("loss",),
+    "rm": ("accuracy",),
+    "dpo": ("accuracy",),
+    "ppo": ("reward", "kl"),
+    "grpo": ("reward", "kl"),
+}
+"""What is drawn of the stages' metrics."""
+
+
+def _columns(metrics: Path, names: tuple[str, ...]) -> dict[str, list[float]]:
+    from xinglin.train.curves import read_metrics
+
+    found = read_metrics(metrics)
+    return {name: [round(value, 4) for value in found[name]] for name in ("step", *names)}
+
+
+def draw(record: list[dict[str, Any]], image: Path) -> None:
+    """Draw the curves of all seeds, raw and smoothed."""
+    from matplotlib.figure import Figure
+
+    from xinglin.train.curves import LABELS, smooth
+
+    panels = [(stage, name) for stage, names in CURVES.items() for name in names]
+    figure = Figure(figsize=(15, 6), dpi=110, layout="constrained")
+    colours = ("#0f766e", "#b45309", "#4338ca", "#be123c")
+    for at, (stage, name) in enumerate(panels, 1):
+        axes = figure.add_subplot(2, -(-len(panels) // 2), at)
+        for one, colour in zip(record, colours, strict=False):
+            steps, values = one["curves"][stage]["step"], one["curves"][stage][name]
+            axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+            axes.plot(steps, smooth(values), color=colour, linewidth=1.6, label=f"seed {one['seed']}")
+        axes.set_title(f"{stage}: {LABELS[name][0]}", fontsize=10)
+        axes.set_xlabel("iteration" if stage in ("ppo", "grpo") else "optimiser step")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8)
+    figure.savefig(image, metadata={"Software": None})
 
 
 def run(seed: int, runs: Path) -> dict[str, Any]:
@@ -48,8 +85,10 @@ def run(seed: int, runs: Path) -> dict[str, Any]:
          "high": one.high, "p": one.p, "n": one.count}
         for one in results(made)[0].comparisons
     ]  # fmt: skip
+    curves = {stage: _columns(made.folder(stage) / "metrics.jsonl", names) for stage, names in CURVES.items()}
     return {
         "seed": seed,
+        "curves": curves,
         "numbers": {name: manifest.numbers for name, manifest in manifests.items()},
         "seconds": {name: manifest.seconds for name, manifest in manifests.items()},
         "compared": compared,
@@ -145,6 +184,7 @@ def main() -> None:
             RESULTS.mkdir(exist_ok=True)
             (RESULTS / "regime.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
             (RESULTS / "regime.md").write_text(table(record), encoding="utf-8")
+            draw(record, RESULTS / "regime.png")
 
 
 if __name__ == "__main__":
