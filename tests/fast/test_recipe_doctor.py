@@ -154,7 +154,8 @@ def test_a_given_model_must_know_chinese(tiny_folder: Path, samples: list[Sample
 
 
 def test_several_processes_are_shown_with_their_command(tmp_path: Path) -> None:
-    plan = make(tmp_path, CHAIN.replace("LENGTH", "64") + "launch: {processes: 4, nodes: 2}\n")
+    text = CHAIN.replace("length: LENGTH", "length: 64, batch: 8")
+    plan = make(tmp_path, text + "launch: {processes: 4, nodes: 2}\n")
     assert "--nnodes=2" in found(plan, "sft 多进程").detail
 
 

@@ -59,6 +59,8 @@ def test_settings_reach_mappings_that_the_file_leaves_out(tmp_path: Path) -> Non
     assert isinstance(step, Sft)
     assert step.lora
     assert (step.tune, step.lora.rank) == ("lora", 8)
+    with pytest.raises(RecipeError, match="cannot be shared by 3 processes"):
+        read_recipe(tmp_path / "recipe.yaml", settings=["launch.processes=3"])
     with pytest.raises(RecipeError, match=r"unknown key 'launch\.proceses'"):
         read_recipe(tmp_path / "recipe.yaml", settings=["launch.proceses=4"])
 

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
@@ -38,6 +39,8 @@ transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 # It says at import, to everybody, that a kernel for 4-bit weights on a CPU could be downloaded.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+# PEFT asks for a name that transformers has given up: nothing that a user could change.
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 # By default MKL divides its work by what the processors have to spare, and on a busy machine one run in dozens differed
 # in the last bits. AUTO fixes the division: the same kernels, numbers and speed (measured), the same in every run.
 os.environ.setdefault("MKL_CBWR", "AUTO")

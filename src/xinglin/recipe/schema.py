@@ -47,6 +47,7 @@ from xinglin.recipe.training import (
     Reject,
     Reward,
     Sft,
+    Training,
     Vocab,
 )  # fmt: skip
 
@@ -216,6 +217,17 @@ class Recipe(Closed):
                 raise ValueError(
                     f"step {name!r} trains an adapter, which strategy {self.launch.strategy} cannot save whole; "
                     "choose ddp or zero2"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _every_process_has_its_rows(self) -> Self:
+        world = self.launch.processes * self.launch.nodes
+        for name, step in self.steps.items():
+            if isinstance(step, Training) and step.batch % ((step.micro or max(1, step.batch // world)) * world):
+                raise ValueError(
+                    f"step {name!r}: batch ({step.batch} rows) cannot be shared by {world} processes of {step.micro or 1} "
+                    f"or more rows; make it a multiple of micro ({step.micro or 1}) times {world}"
                 )
         return self
 
