@@ -225,9 +225,10 @@ class Recipe(Closed):
         world = self.launch.processes * self.launch.nodes
         for name, step in self.steps.items():
             if isinstance(step, Training) and step.batch % ((step.micro or max(1, step.batch // world)) * world):
+                rows = step.micro or 1
                 raise ValueError(
-                    f"step {name!r}: batch ({step.batch} rows) cannot be shared by {world} processes of {step.micro or 1} "
-                    f"or more rows; make it a multiple of micro ({step.micro or 1}) times {world}"
+                    f"step {name!r}: batch ({step.batch} rows) cannot be shared by {world} processes of {rows} or more "
+                    f"rows; make it a multiple of {rows} times {world}"
                 )
         return self
 
