@@ -83,3 +83,16 @@ def test_a_reward_model_at_chance_judges_nothing_unless_that_is_waived(tmp_path:
     check_judge(made, "rm")
     measured(heldout=4, pairs=4, accuracy=0.5, low=0.15, high=0.85)
     check_judge(made, "rm")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("chimed", ["launch.processes=8", "launch.strategy=zero2", "launch.offload=true"]),
+        ("heal", ["launch.processes=4", "launch.strategy=zero3"]),
+    ],
+)
+def test_the_launch_that_a_recipe_advises_can_be_planned(name: str, settings: list[str]) -> None:
+    path = Path(__file__).parents[2] / "recipes" / f"{name}.yaml"
+    assert all(f"--set {one}" in path.read_text(encoding="utf-8") for one in settings)
+    read_recipe(path, settings=settings)
