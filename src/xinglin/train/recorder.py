@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 from xinglin import files
 from xinglin.train.finite import not_finite
 from xinglin.train.launch import first
+from xinglin.train.utilisation import operations, peak
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """(finished optimiser steps, all steps, last logged numbers) → shown to the user."""
@@ -34,6 +35,7 @@ class Recorder(TrainerCallback):
         self.progress = progress
         self.after = after
         self.tokens = 0
+        self.operations = 0.0
         self.started = time.monotonic()
 
     def __enter__(self) -> Recorder:
@@ -81,11 +83,18 @@ class Recorder(TrainerCallback):
                 self.progress(state.global_step, state.max_steps, numbers | speed)
 
     def _speed(self) -> dict[str, float]:
-        """Tokens per second of this process since it started, and the memory it holds."""
-        self.tokens += sum(len(row.ids) for row in self.trainer.rows)
-        speed = {"tokens_per_second": round(self.tokens / (time.monotonic() - self.started), 1)}
+        """Tokens per second of this process since it started; on an accelerator its memory and MFU, too."""
+        rows = self.trainer.rows
+        self.tokens += sum(len(row.ids) for row in rows)
+        seconds = time.monotonic() - self.started
+        speed = {"tokens_per_second": round(self.tokens / seconds, 1)}
         if torch.cuda.is_available():
             speed["gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+            if most := peak(torch.cuda.get_device_name()):
+                segments = [end - start + 1 for row in rows for start, end in row.spans()]
+                targets = sum(label >= 0 for row in rows for label in row.labels)
+                self.operations += operations(self.trainer.model, segments, targets=targets)
+                speed["mfu"] = round(self.operations / seconds / most, 4)
         return speed
 
 
