@@ -2,12 +2,12 @@
 
     python bench/regime.py [--seeds 11 12 13]   # writes bench/results/regime.md, .json and .png
 
-Written down before the runs (bench/regime.yaml is the recipe; seeds 11, 12 and 13, not looked at before; a stage counts
-as better at p < 0.05). What came before, and was seen: an early form had the larger vocabulary in the chain (seed 7: new
-embeddings that start as means of random ones learn slowly), a second one ran on seeds 7 and 8 without gains by rejection
-sampling, PPO and GRPO. It led to PPO's critic that learns first and faster, to rejection sampling that does not learn
-answers cut off, and to the settings of this form, which were chosen on seeds 5 and 6: three epochs of SFT instead of
-five leave later stages room, and these see more answers or pairs.
+Written down before the runs (bench/regime.yaml is the recipe; seeds 11, 12 and 13, not looked at before; a stage
+counts as better at p < 0.05). What came before, and was seen: an early form had the larger vocabulary in the chain
+(seed 7: new embeddings that start as means of random ones learn slowly), a second one ran on seeds 7 and 8 without
+gains by rejection sampling, PPO and GRPO. It led to PPO's critic that learns first and faster, to rejection sampling
+that does not learn answers cut off, and to the settings of this form, which were chosen on seeds 5 and 6: three epochs
+of SFT instead of five leave later stages room, and these see more answers or pairs.
 
 | stage | over | metric | n |
 |---|---|---|---|
