@@ -32,6 +32,7 @@ LORA = Tuning("lora", rank=2, alpha=4)
 @pytest.fixture(scope="module")
 def made(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory, samples: list[Sample], threads: None) -> Path:
     """A folder with a `base`, an adapter on it (`one/model`), and one on that (`two/model`)."""
+    torch.manual_seed(0)
     root = tmp_path_factory.mktemp("adapters")
     tokenizer = load.open_tokenizer(str(tiny_folder))
     shape: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
