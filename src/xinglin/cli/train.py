@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,8 @@ def train(
     print(f"模型 model: {folder / 'model'}")
     print(f"曲线 curves: {folder / 'curve.html'}")
     print(f"配方 the same as a recipe: {recipe}")
-    print(f"试用 try it:  xinglin chat {folder}")
+    if stage != "reward":  # it scores and does not talk
+        print(f"试用 try it:  xinglin chat {shlex.quote(str(folder))}")
 
 
 def curves(

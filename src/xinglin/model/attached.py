@@ -47,7 +47,12 @@ def attach(model: PreTrainedModel, folder: Path) -> Any:
     from peft import PeftModel, get_peft_model_state_dict
 
     check_files(folder)
-    settings(folder)
+    if "score" in (settings(folder).get("modules_to_save") or ()) and not hasattr(model, "score"):
+        raise ModelError(
+            "this is the adapter of a reward model: without its head, which scores answers, nothing of it is of use",
+            where=str(folder),
+            fix="name it as the reward model of reject, ppo, grpo or rloo; it is not merged and does not chat",
+        )
     weights = _weights(folder)
     _enlarge(model, weights)
     try:
@@ -71,6 +76,7 @@ def attach(model: PreTrainedModel, folder: Path) -> Any:
                 where=str(folder / WEIGHTS),
                 fix=f"{ADAPTER} and {WEIGHTS} are of different adapters, or the base is: {_AGAIN}",
             )
+    _untie(model, weights)
     return attached
 
 
@@ -95,16 +101,28 @@ def _enlarge(model: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> Non
         model.resize_token_embeddings(rows[0], mean_resizing=False)
 
 
+def _untie(model: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> None:
+    """Make two matrices of tied ones under an adapter on either: merged, what it adds to one would count for both."""
+    config: Any = model.config
+    ends: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
+    if ends[1] is None or not config.get_text_config().tie_word_embeddings:
+        return
+    names = [name.rpartition(".")[2] for name, part in model.named_modules() if any(part is end for end in ends)]
+    if any(f".{name}.lora_" in key for name in names for key in weights):
+        head = getattr(ends[1], "base_layer", ends[1])
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+        config.tie_word_embeddings = config.get_text_config().tie_word_embeddings = False
+
+
 def base_of(folder: Path) -> str:
     """The base that an adapter's folder names: a path or a hub id."""
     card = read_card(folder) if (folder / CARD).is_file() else None
-    if card is None:
-        named = settings(folder).get("base_model_name_or_path")
-        if not named:
-            raise ModelError("the adapter names no base", where=str(folder), fix="name it with --base")
-        return str(named)
-    beside = folder / card.base
-    return str(beside) if beside.exists() else card.base
+    named = card.base if card else settings(folder).get("base_model_name_or_path")
+    if not named:
+        raise ModelError("the adapter names no base", where=str(folder), fix="name it with --base")
+    # PEFT writes a path as it lay from where training ran; `save` as it lies from the folder, with a card or without.
+    beside = folder / named
+    return str(named) if not beside.exists() or (card is None and Path(named).exists()) else str(beside)
 
 
 def check_files(folder: Path) -> None:

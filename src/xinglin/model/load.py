@@ -52,6 +52,7 @@ _UNOPENED = (
     OSError, ValueError, KeyError, TypeError, RuntimeError, AssertionError, SafetensorError, StrictDataclassError,
 )  # fmt: skip
 _WANTED = ["*.json", "*.txt", "*.jinja", "*.model", "*.tiktoken", "model*.safetensors"]
+_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*.tiktoken")
 
 
@@ -193,11 +194,18 @@ def open_config(spec: str) -> PretrainedConfig:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds a tokenizer; an adapter saved by PEFT alone has none."""
+    return any(True for name in _TOKENIZERS for _ in folder.glob(name))
+
+
 def open_tokenizer(spec: str) -> PreTrainedTokenizerBase:
-    """Load a tokenizer and settle its chat template."""
+    """Load a tokenizer and settle its chat template; an adapter without one has its base's."""
     # Without its files, transformers makes an empty tokenizer and says nothing.
     folder = local(spec)
-    if not any(True for name in _TOKENIZERS for _ in folder.glob(name)):
+    if not has_tokenizer(folder):
+        if is_adapter(folder):
+            return open_tokenizer(base_of(folder))
         raise ModelError("the folder holds no tokenizer", where=spec, fix="add the model's tokenizer.json")
     sentences = next((folder / name for name in ("tokenizer.model", "spiece.model") if (folder / name).is_file()), None)
     if sentences and not (folder / "tokenizer.json").is_file() and find_spec("sentencepiece") is None:
@@ -299,8 +307,20 @@ def _settle_config(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
     model.config.pad_token_id, model.config.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
     generation: Any = getattr(model, "generation_config", None)
     if generation is not None:
-        generation.use_cache = True
-        generation.pad_token_id, generation.eos_token_id = tokenizer.pad_token_id, Template(tokenizer).stop_ids
+        settle_generation(generation, tokenizer)
+
+
+def settle_generation(generation: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make a generation_config.json agree with the tokenizer, and fit to be written."""
+    generation.use_cache = True
+    generation.pad_token_id, generation.eos_token_id = tokenizer.pad_token_id, Template(tokenizer).stop_ids
+    try:
+        generation.validate(strict=True)
+    except ValueError:
+        # Some makers leave a temperature in the file of a model that does not sample (Vicuna): it has no effect, but
+        # transformers refuses to write it down again, after all the training.
+        for name in _SAMPLING if not generation.do_sample else ():
+            setattr(generation, name, None)
 
 
 @contextmanager

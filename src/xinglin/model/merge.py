@@ -38,8 +38,9 @@ def merge(adapters: Sequence[Path], folder: Path, *, base: str = "") -> float:
     model = load.open_model(start, precision=torch.float32)
     worst = 0.0
     for adapter in adapters:
-        below, tokenizer = tokenizer, load.open_tokenizer(str(adapter))
-        check_vocabulary(tokenizer, below, where=str(adapter))
+        if load.has_tokenizer(adapter):
+            below, tokenizer = tokenizer, load.open_tokenizer(str(adapter))
+            check_vocabulary(tokenizer, below, where=str(adapter))
         model, difference = _merge_one(model, tokenizer, adapter)
         worst = max(worst, difference)
     model.to(load.dtype())  # type: ignore[arg-type] - overloads of transformers

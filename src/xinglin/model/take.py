@@ -20,7 +20,6 @@ from xinglin import files
 from xinglin.errors import ModelError
 from xinglin.model import load
 from xinglin.model.card import CARD, content, is_adapter
-from xinglin.model.render import Template
 from xinglin.types import Checkpoint
 
 _INDEX = "model.safetensors.index.json"
@@ -63,8 +62,21 @@ def _weights(source: Path) -> list[Path]:
     index = source / _INDEX
     if (source / "model.safetensors").is_file() or not index.is_file():
         return sorted(source.glob("model.safetensors"))
-    named = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    return [index, *(source / Path(name).name for name in named)]
+    try:
+        named = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"this is no index of weight files: {error!r}", where=str(index), fix="download or save the model again"
+        ) from None
+    for name in named:
+        # Opened later by this name from another folder, and no file but the model's own is anybody's to read.
+        if not isinstance(name, str) or name != Path(name).name:
+            raise ModelError(
+                f"the index names {name!r}, which is no file beside it",
+                where=str(index),
+                fix="put all weight files into the model's folder, and their bare names into the index",
+            )
+    return [index, *(source / name for name in named)]
 
 
 def _shapes(source: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -76,15 +88,17 @@ def _shapes(source: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
             with path.open("rb") as file:
                 size = int.from_bytes(file.read(8), "little")
                 header = json.loads(file.read(min(size, 1 << 28)))
-        except (OSError, ValueError) as error:
+            found = [
+                (name, tuple(about["shape"]), about["data_offsets"][1])
+                for name, about in header.items()
+                if name != "__metadata__"
+            ]
+            end = max((last for *_, last in found), default=0)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise ModelError(
                 f"the weights cannot be read: {error}", where=str(path), fix="download or save the model again"
             ) from None
-        end = 0
-        for name, about in header.items():
-            if name != "__metadata__":
-                end = max(end, about["data_offsets"][1])
-                yield name, tuple(about["shape"])
+        yield from ((name, shape) for name, shape, _ in found)
         if path.stat().st_size != 8 + size + end:
             raise ModelError(
                 f"the file has {path.stat().st_size:,} bytes, its header speaks of {8 + size + end:,}",
@@ -112,7 +126,7 @@ def _link(source: Path, target: Path) -> None:
 
 def _settle(config: Any, source: Path, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write what `load.save` writes beside the weights."""
-    with load.writing(folder):
+    with load.explained(str(source)), load.writing(folder):
         config.use_cache = True
         config.pad_token_id, config.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
         config.save_pretrained(folder)
@@ -120,7 +134,6 @@ def _settle(config: Any, source: Path, tokenizer: PreTrainedTokenizerBase, folde
         generation: Any = (
             GenerationConfig.from_pretrained(source) if named else GenerationConfig.from_model_config(config)
         )
-        generation.use_cache = True
-        generation.pad_token_id, generation.eos_token_id = tokenizer.pad_token_id, Template(tokenizer).stop_ids
+        load.settle_generation(generation, tokenizer)
         generation.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

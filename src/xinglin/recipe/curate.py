@@ -51,7 +51,8 @@ def import_(step: schema.Import, at: Context) -> Numbers:
                 raise DataError(
                     f"rows become {type(record).__name__} records, and noun is {step.noun}",
                     where=f"step {at.name!r}",
-                    fix=f"set noun to {next(name for name, noun in NOUNS.items() if isinstance(record, noun))}",
+                    fix=f"give files of {step.noun}, or set noun to "
+                    f"{next(name for name, noun in NOUNS.items() if isinstance(record, noun))}",
                 )
             yield record
 

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -17,6 +18,7 @@ from xinglin.recipe.plan import Plan, plan
 from xinglin.recipe.read import STEPS, read_recipe
 
 NAME = "train"
+FOLDER = "model"
 NOUNS = {
     "pretrain": "passages",
     "sft": "samples",
@@ -54,11 +56,23 @@ def plan_single(single: Single, *, runs: Path) -> tuple[Plan, Path]:
     for path in single.data:
         if not path.exists():
             raise DataError("there is no such file", where=str(path), fix="check the path")
-    path = runs / NAME / f"{single.stage}.yaml"
-    files.write_text(path, _dump(_tree(single)))
-    recipe = read_recipe(path, settings=[_full(setting, single.stage) for setting in single.settings])
-    files.write_text(path, _dump(recipe.model_dump(mode="json", exclude_unset=True)))
-    return plan(recipe, root=Path.cwd(), runs=runs), path
+    made = plan(_read(single), root=Path.cwd(), runs=runs)
+    # One file per result: a recipe of another run of the stage, and one being written, stay as they are.
+    path = made.folder(single.stage).with_suffix(".yaml")
+    files.write_text(path, _dump(made.recipe.model_dump(mode="json", exclude_unset=True)))
+    return made, path
+
+
+def _read(single: Single) -> schema.Recipe:
+    with TemporaryDirectory() as draft:
+        path = Path(draft) / f"{single.stage}.yaml"
+        files.write_text(path, _dump(_tree(single)))
+        try:
+            return read_recipe(path, settings=[_full(setting, single.stage) for setting in single.settings])
+        except RecipeError as error:
+            if error.where.startswith(str(path)):
+                error.where = f"xinglin train {single.stage}"  # lines of a file that nobody has written say nothing
+            raise
 
 
 def _tree(single: Single) -> dict[str, Any]:
@@ -66,6 +80,8 @@ def _tree(single: Single) -> dict[str, Any]:
     field = "data" if "data" in STEPS[single.stage].model_fields else "prompts"
     stage = {"do": single.stage, "model": "base", field: "data"}
     model = Path(single.model)
+    if not (model / "config.json").is_file() and (model / FOLDER).is_dir():
+        model /= FOLDER  # the folder of a step, as `chat` takes it
     base = str(model.resolve()) if model.is_dir() else single.model
     return {"name": NAME, "base": base, "steps": {"data": data, single.stage: stage}}
 

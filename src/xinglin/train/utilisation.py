@@ -7,6 +7,7 @@ What recomputation adds does not count.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ PEAKS = {
 
 def peak(name: str) -> float | None:
     """The peak of an accelerator by the name that torch gives it; None if it is not known."""
-    return next((value for part, value in PEAKS.items() if part in name), None)
+    return next((value for part, value in PEAKS.items() if re.search(rf"{part}(?!\d)", name)), None)
 
 
 def operations(model: nn.Module, segments: Sequence[int], *, targets: int) -> float:
