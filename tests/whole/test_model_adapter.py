@@ -248,7 +248,7 @@ def test_qlora_trains_on_four_bits_and_its_adapter_opens_on_the_whole_base(
         losses[method] = read_metrics(tmp_path / method / "metrics.jsonl")["loss"]
         # A frozen random output layer leaves little to learn.
         assert losses[method][-1] < 0.99 * losses[method][0]
-    assert losses["qlora"][-1] == pytest.approx(losses["lora"][-1], rel=0.02)
+    assert losses["qlora"][-1] == pytest.approx(losses["lora"][-1], rel=0.05)
     opened = load.open_model(str(tmp_path / "qlora" / "model"))
     assert next(opened.parameters()).dtype == load.dtype()
     with pytest.raises(ModelError, match="cannot stand on another adapter"):
