@@ -85,6 +85,13 @@ def test_a_reward_model_at_chance_judges_nothing_unless_that_is_waived(tmp_path:
     check_judge(made, "rm")
 
 
+def test_a_waived_step_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="waive names no step: 'tauhgt'") as caught:
+        make(tmp_path, DATA + "waive: [tauhgt]\n")
+    assert "did you mean 'taught'?" in caught.value.fix
+    assert caught.value.where.endswith(":8")
+
+
 @pytest.mark.parametrize(
     ("name", "settings"),
     [

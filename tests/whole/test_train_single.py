@@ -67,6 +67,8 @@ def test_mistakes_name_what_is_wrong_and_train_nothing(data: Path, tiny_folder: 
     with pytest.raises(RecipeError, match=r"unknown key 'steps\.sft\.epoch'") as caught:
         plan_single(Single("sft", base, [data], settings=["epoch=2"]), runs=tmp_path / "runs")
     assert caught.value.where == "--set sft.epoch=2"
+    with pytest.raises(RecipeError, match="'base' cannot be set here"):
+        plan_single(Single("sft", base, [data], settings=["base=tiny"]), runs=tmp_path / "runs")
     with pytest.raises(DataError, match="no such file"):
         plan_single(Single("sft", base, [tmp_path / "nothing.jsonl"]), runs=tmp_path / "runs")
 

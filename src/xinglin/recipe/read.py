@@ -226,6 +226,10 @@ def _check_references(recipe: schema.Recipe, places: Places) -> None:
         earlier[name] = made
     if recipe.serve:
         _check_step(recipe.serve, ("serve",), earlier, places)
+    for at, name in enumerate(recipe.waive):
+        if name not in recipe.steps:
+            where = _where(places, "waive", str(at))
+            raise RecipeError(f"waive names no step: {name!r}", where=where, fix=_nearest(name, list(recipe.steps)))
 
 
 def _check_step(step: Any, place: tuple[str, ...], earlier: dict[str, tuple[str, ...]], places: Places) -> None:

@@ -89,6 +89,12 @@ def _tree(single: Single) -> dict[str, Any]:
 def _full(setting: str, stage: str) -> str:
     """A knob of the stage, or of its data, as a setting of the recipe."""
     key = setting.partition("=")[0].partition(".")[0].strip()
+    if key in ("base", "name", "steps", "serve"):
+        raise RecipeError(
+            f"{key!r} cannot be set here",
+            where=f"--set {setting}",
+            fix="name the model with --model, or write a recipe",
+        )
     return setting if key in ("data", stage, *schema.Recipe.model_fields) else f"{stage}.{setting}"
 
 
