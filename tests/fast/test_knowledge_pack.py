@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -140,10 +141,20 @@ def test_a_pack_in_gb18030_is_read_too(tmp_path: Path) -> None:
     assert read_pack(folder).facts == expected
 
 
-def test_the_starter_pack_is_whole_and_loads_in_under_a_second() -> None:
-    start = time.perf_counter()
+def seconds(work: Callable[[], object]) -> float:
+    """The least of three processor times."""
+    spent = []
+    for _ in range(3):
+        start = time.process_time()
+        work()
+        spent.append(time.process_time() - start)
+    return min(spent)
+
+
+def test_the_starter_pack_is_whole_and_loads_in_about_a_second() -> None:
+    # Measured in additions: 7.5 million take 0.4 s on the machine we plan for, and vary as loading does.
+    assert seconds(lambda: read_pack(PACKS / "starter")) < 2.5 * seconds(lambda: sum(at for at in range(7_500_000)))
     found = read_pack(PACKS / "starter")
-    assert time.perf_counter() - start < 1.0
     assert {fact.origin.kind for fact in found.facts} == {"summary"}
     assert len({fact.id for fact in found.facts}) == len(found.facts)
 

@@ -220,7 +220,7 @@ def test_no_pattern_is_slow_on_one_repeated_character(character: str) -> None:
         began = time.process_time()
         for _ in pattern.finditer(text):
             pass
-        assert time.process_time() - began < 0.2, name
+        assert time.process_time() - began < 1, f"{name}: a pattern that is not linear takes minutes"
 
 
 @pytest.mark.parametrize("unit", ["路1号", "北京市区", "姓名：", "1-", "王王医院", "138 ", "县镇村", "a@a."])
