@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from small_world import DATA, make
-from xinglin.errors import DataError, EngineError
+from xinglin.errors import DataError, EngineError, RecipeError
 from xinglin.model import load
 from xinglin.model.attention import packed
 from xinglin.model.render import Template
@@ -77,8 +77,8 @@ def test_a_mistake_that_a_process_finds_is_told_as_if_there_were_one(tmp_path: P
         run(made, watcher=Silent())
     assert caught.value.fix
     short = CHAIN.replace("MICRO", "0").replace("batch: 2, length: 64}", "batch: 1, length: 64}")
-    with pytest.raises(Exception, match="cannot be divided into 2 processes"):
-        run(make(tmp_path, short + LAUNCH), watcher=Silent())
+    with pytest.raises(RecipeError, match="cannot be shared by 2 processes"):
+        make(tmp_path, short + LAUNCH)
 
 
 def test_sharding_that_the_machine_would_silently_not_do_is_refused(tmp_path: Path) -> None:
