@@ -185,7 +185,9 @@ def main() -> None:
         for seed in chosen.seeds:
             record.append(run(seed, (chosen.runs or Path(folder)) / str(seed)))
             RESULTS.mkdir(exist_ok=True)
-            (RESULTS / "regime.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            (RESULTS / "regime.json").write_text(
+                "[\n" + ",\n".join(map(json.dumps, record)) + "\n]\n", encoding="utf-8"
+            )
             (RESULTS / "regime.md").write_text(table(record), encoding="utf-8")
             draw(record, RESULTS / "regime.png")
 

@@ -284,7 +284,7 @@ def save(
     """
     check_pair(model, tokenizer, where=str(folder))
     folder.mkdir(parents=True, exist_ok=True)
-    _settle_config(model, tokenizer)
+    settle_config(model.config, getattr(model, "generation_config", None), tokenizer)
     named = os.path.relpath(base, folder) if isinstance(base, Path) else base
     adapter: Any = getattr(model, "peft_config", {}).get("default")
     if adapter:
@@ -301,16 +301,16 @@ def save(
     files.write_records(folder / CARD, [Checkpoint(path=".", stage=stage, base=named, digest=digest, **kind)])
 
 
-def _settle_config(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def settle_config(config: Any, generation: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make a model's configuration, and its generation_config if there is one, agree with the tokenizer."""
     # Other programs read these from the model's files; the cache is off in training only.
-    model.config.use_cache = True
-    model.config.pad_token_id, model.config.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
-    generation: Any = getattr(model, "generation_config", None)
+    config.use_cache = True
+    config.pad_token_id, config.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
     if generation is not None:
-        settle_generation(generation, tokenizer)
+        _settle_generation(generation, tokenizer)
 
 
-def settle_generation(generation: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+def _settle_generation(generation: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     """Make a generation_config.json agree with the tokenizer, and fit to be written."""
     generation.use_cache = True
     generation.pad_token_id, generation.eos_token_id = tokenizer.pad_token_id, Template(tokenizer).stop_ids

@@ -127,13 +127,11 @@ def _link(source: Path, target: Path) -> None:
 def _settle(config: Any, source: Path, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write what `load.save` writes beside the weights."""
     with load.explained(str(source)), load.writing(folder):
-        config.use_cache = True
-        config.pad_token_id, config.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
-        config.save_pretrained(folder)
         named = (source / "generation_config.json").is_file()
         generation: Any = (
             GenerationConfig.from_pretrained(source) if named else GenerationConfig.from_model_config(config)
         )
-        load.settle_generation(generation, tokenizer)
+        load.settle_config(config, generation, tokenizer)
+        config.save_pretrained(folder)
         generation.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
