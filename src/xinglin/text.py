@@ -58,3 +58,10 @@ def fold_spans(text: str) -> tuple[str, list[tuple[int, int]]]:
 def is_hub_id(spec: str) -> bool:
     """Whether a model's name can be a hub id, `owner/name`, rather than a path."""
     return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", spec) is not None
+
+
+def spell_seconds(value: float) -> str:
+    """A duration for people: seconds, minutes or hours."""
+    if value < 90:
+        return f"{value:.0f} s"
+    return f"{value / 60:.1f} min" if value < 5400 else f"{value / 3600:.1f} h"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from xinglin.recipe.doctor import Diagnosis, estimate, examine, machine
 from xinglin.recipe.plan import Plan
 from xinglin.recipe.run import Silent, run
 from xinglin.train.fit import Schedule
-from xinglin.train.preflight import _SENTENCE, faults, inspect
+from xinglin.train.preflight import _SENTENCE, faults, inspect, inspect_texts
 from xinglin.train.pretrain import pretrain
 from xinglin.train.sft import sft
 from xinglin.types import Message, Passage, Sample
@@ -58,6 +59,8 @@ def test_what_becomes_of_the_conversations_is_told(tmp_path: Path) -> None:
     assert "dropped 0" not in short.detail
     assert short.level == "warn"
     assert "length" in short.fix
+    timed = found(make(tmp_path, CHAIN.replace("LENGTH", "64")), "sft 时间")
+    assert re.fullmatch(r"约 about [\d.]+ s；[\d,]+ token × 1 轮 epochs", timed.detail)
     none = found(make(tmp_path, CHAIN.replace("LENGTH", "16")), "sft 数据")
     assert (none.level, none.detail) == ("fail", "no trainable sample is left")
     assert found(make(tmp_path, CHAIN.replace("LENGTH", "64")), "base 模型").level == "ok"
@@ -124,6 +127,21 @@ def test_comparisons_that_do_not_fit_are_named(tmp_path: Path) -> None:
     longest = int(fine.detail.rpartition("longest ")[2])
     short = found(make(tmp_path, text.replace("LENGTH", str(longest - 1))), "rm 数据")
     assert "dropped: pref" in short.detail
+
+
+def test_texts_are_counted_and_timed(tiny_folder: Path, samples: list[Sample], tmp_path: Path) -> None:
+    text = DATA + "  pt: {do: pretrain, model: base, data: books, length: 64}\n"
+    made = make(tmp_path, text)
+    run(made, watcher=Silent(), until="pt")
+    again = make(tmp_path, text.replace("length: 64", "length: 64, epochs: 2"))
+    assert "丢弃 dropped 0" in found(again, "pt 数据").detail
+    assert found(again, "pt 时间").detail.endswith("× 2 轮 epochs")
+    template = Template(load.open_tokenizer(str(tiny_folder)))
+    told = [Passage("a", "血压" * 40, (), samples[0].origin), Passage("b", "", (), samples[0].origin)]
+    seen = inspect_texts(told, template, length=16)
+    assert (seen.samples, seen.dropped, seen.ended, seen.lost, seen.longest) == (2, 1, 1, ("b",), 16)
+    # Every piece but the first begins with the last token of the one before.
+    assert sum(seen.segments) - len(seen.segments) + 1 == len(template.document("血压" * 40))
 
 
 def test_a_length_beyond_the_context_fails_before_anything_is_trained(

@@ -21,6 +21,7 @@ from xinglin.cli import interrupt
 from xinglin.recipe.manifest import Fault, Manifest
 from xinglin.recipe.plan import Plan, Planned
 from xinglin.recipe.show import Finished, Trace
+from xinglin.text import spell_seconds
 from xinglin.types import Fact, Reply
 
 if TYPE_CHECKING:
@@ -52,10 +53,8 @@ def _plain(value: Any) -> Any:
 
 
 def seconds(value: float | None) -> str:
-    """A duration for people."""
-    if value is None:
-        return "?"
-    return f"{value:.0f} s" if value < 90 else f"{value / 60:.1f} min"
+    """A duration, or a question mark where it is not known."""
+    return "?" if value is None else spell_seconds(value)
 
 
 class Progress:
@@ -145,6 +144,8 @@ def show_plan(made: Plan) -> None:
     unknown = sum(value is None for value in left)
     more = f"，另有 {unknown} 步无法估计 and {unknown} step(s) without an estimate" if unknown else ""
     out.print(f"待运行 to do: {len(left)}/{len(made.steps)}，预计 about {seconds(known)}{more}")
+    if unknown:
+        out.print("数据和底座就绪后 once data and base are there: xinglin doctor RECIPE → 时间 time", markup=False)
 
 
 def memories(made: Plan) -> dict[str, float]:

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from xinglin.errors import MedError
 from xinglin.recipe import curate, parallel, schema, training
-from xinglin.recipe.context import PAIRS, SAMPLES, Context
+from xinglin.recipe.context import PAIRS, PASSAGES, SAMPLES, Context, spread
 from xinglin.recipe.plan import Plan, Planned
 from xinglin.recipe.stages import comparisons, schedule, tuning
-from xinglin.types import Sample
+from xinglin.text import spell_seconds
+from xinglin.types import Passage, Sample
 
 Level = Literal["ok", "warn", "fail"]
 RANKINGS = curate.FILES["rankings"][0]
@@ -68,7 +69,7 @@ def examine(plan: Plan) -> Iterator[Diagnosis]:
             continue
         at = Context(step.folder, plan, step.name, plan.recipe.seed, lambda *_: None)
         yield from _memory(step, at)
-        if isinstance(step.step, training.Sft | training.Prefer | training.Reward):
+        if isinstance(step.step, _LEARNS):
             yield from _data(step.step, at)
         if parallel.shares(step.step, at):
             shown = " ".join(parallel.command(at, Path("job.json"))[1:])
@@ -178,26 +179,25 @@ def estimate(step: Planned, at: Context) -> Any:
     return estimate_online(architecture(spec), tuning(one), drawing)
 
 
-def _data(step: training.Sft | training.Prefer | training.Reward, at: Context) -> Iterator[Diagnosis]:
-    """What becomes of the conversations or comparisons of a step at its length."""
+_LEARNS = training.Pretrain | training.Sft | training.Prefer | training.Reward
+"""Steps that train on data they are given."""
+
+
+def _data(step: _LEARNS, at: Context) -> Iterator[Diagnosis]:
+    """What becomes of the texts, conversations or comparisons of a step at its length, and how long it will take."""
     from xinglin.model import load
     from xinglin.model.render import Template
-    from xinglin.train.preflight import inspect, inspect_groups
 
     what = f"{at.name} 数据 data"
     first = next(one for one in at.plan.steps if one.name == step.model)
     where = _spec(at.plan, first)
-    there = any((at.plan.folder(step.data) / name).is_file() for name in (SAMPLES, PAIRS, RANKINGS))
+    there = any((at.plan.folder(step.data) / name).is_file() for name in (PASSAGES, SAMPLES, PAIRS, RANKINGS))
     if not there or not where:
         need = step.model if there else step.data
         yield Diagnosis("warn", what, f"{need} 尚未完成 is not done", f"xinglin run … --until {need}")
         return
     try:
-        template = Template(load.open_tokenizer(where))
-        if isinstance(step, training.Sft):
-            found = inspect(at.read(step.data, SAMPLES, Sample), template, length=step.length)
-        else:
-            found = inspect_groups(comparisons(at, step.data)[0], template, length=step.length)
+        found = _inspect(step, at, Template(load.open_tokenizer(where)))
     except MedError as error:
         yield Diagnosis("fail", what, f"{error.where}: {error.problem}".removeprefix(": "), error.fix)
         return
@@ -213,3 +213,34 @@ def _data(step: training.Sft | training.Prefer | training.Reward, at: Context) -
     fix = f"length 至少 at least {found.longest}, 现在 now {step.length}" if dropped else ""
     level: Level = "fail" if found.ended < kept else "warn" if dropped else "ok"
     yield Diagnosis(level, what, detail, fix)
+    yield from _time(step, at, where, found)
+
+
+def _inspect(step: _LEARNS, at: Context, template: Any) -> Any:
+    from xinglin.train.preflight import inspect, inspect_groups, inspect_texts
+
+    if isinstance(step, training.Pretrain):
+        return inspect_texts(at.read(step.data, PASSAGES, Passage), template, length=step.length)
+    if isinstance(step, training.Sft):
+        return inspect(at.read(step.data, SAMPLES, Sample), template, length=step.length)
+    groups = comparisons(at, step.data)[0]
+    chosen = spread(groups, step.most) if isinstance(step, training.Prefer) else groups
+    return inspect_groups(chosen, template, length=step.length)
+
+
+def _time(step: _LEARNS, at: Context, where: str, seen: Any) -> Iterator[Diagnosis]:
+    """How long a step will take on this machine."""
+    from xinglin.train.duration import duration
+    from xinglin.train.estimate import architecture
+    from xinglin.train.preference import ALONE
+
+    tokens = sum(seen.segments)
+    took = duration(
+        architecture(where), tuning(step), schedule(step, at), segments=seen.segments,
+        # A reward model has no output layer over words.
+        targets=0 if isinstance(step, training.Reward) else round(seen.targets * tokens),
+        reference=isinstance(step, training.Prefer) and step.do not in ALONE,
+    )  # fmt: skip
+    if took is not None:
+        detail = f"约 about {spell_seconds(took)}；{tokens:,} token × {step.epochs:g} 轮 epochs"
+        yield Diagnosis("ok", f"{at.name} 时间 time", detail)

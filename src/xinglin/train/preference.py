@@ -150,7 +150,7 @@ DEFAULTS: dict[str, Pull] = {
     "simpo": Pull("simpo", beta=2.0, gamma=1.0),
 }
 """The values of the papers; DPO with the anchor that a small model needs."""
-_ALONE = ("orpo", "simpo")
+ALONE = ("orpo", "simpo")
 """Methods without a reference."""
 
 
@@ -172,7 +172,7 @@ class Aim:
 
     def _compare(self, policy: Answers, batch: Batch, size: int) -> Compared:
         chosen, rejected = policy.every(0, size), policy.every(1, size)
-        if self.pull.method in _ALONE:
+        if self.pull.method in ALONE:
             nothing_P = torch.zeros_like(chosen.logprobs)
             return Compared(chosen, rejected, nothing_P, nothing_P, nothing_P[0])
         known = [self.reference[name] for name in batch["names"][::size]]
@@ -229,7 +229,7 @@ def align(
     rows = pack_pairs(named, template, length=schedule.length)
     if pull.method == "kto":
         rows = _pack_with_strangers(named, template, length=schedule.length)
-    reference = {} if pull.method in _ALONE else reference_logprobs(model, rows)
+    reference = {} if pull.method in ALONE else reference_logprobs(model, rows)
     objective = Objective(Aim(pull, reference), count_groups)
     fit(model, rows.rows, objective=objective, schedule=schedule, folder=folder, progress=progress)
     keep(model, tokenizer, folder, stage=pull.method, base=base)

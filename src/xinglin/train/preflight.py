@@ -12,9 +12,9 @@ import torch
 from xinglin.model import load
 from xinglin.model.render import Template
 from xinglin.model.score import token_logprobs
-from xinglin.train.batches import encode_samples, pack
+from xinglin.train.batches import Rows, encode_passages, encode_samples, pack
 from xinglin.train.pairs import encode_group, pack_pairs
-from xinglin.types import Message, Preference, Ranking, Sample
+from xinglin.types import Message, Passage, Preference, Ranking, Sample
 
 _SENTENCE = "高血压患者应当低盐饮食，适量运动，按时服药，并定期测量血压。如果出现胸痛或者呼吸困难，请立即就医。"
 _NAMED = 3
@@ -34,7 +34,7 @@ class Inspection:
 
     `dropped`: too long, or without an answer; `shortened`: lost their oldest exchanges; `ended`: those kept whose last
     target is an end token; `targets`: share of tokens with a loss; `fill`: share of the packed rows in use; `longest`
-    in tokens; `lost`: ids of the first that were dropped.
+    in tokens; `segments`: tokens of each packed sample; `lost`: ids of the first that were dropped.
     """
 
     samples: int
@@ -44,6 +44,7 @@ class Inspection:
     targets: float
     fill: float
     longest: int
+    segments: tuple[int, ...]
     lost: tuple[str, ...] = ()
 
 
@@ -61,6 +62,7 @@ def inspect(samples: Sequence[Sample], template: Template, *, length: int) -> In
         targets=rows.targets / rows.tokens,
         fill=rows.tokens / (len(rows.rows) * length),
         longest=max(whole.values(), default=0),
+        segments=_segments(rows),
         lost=tuple(name for name in whole if name not in kept)[:_NAMED],
     )
 
@@ -79,8 +81,31 @@ def inspect_groups(records: Sequence[Preference | Ranking], template: Template, 
         targets=rows.targets / rows.tokens,
         fill=rows.tokens / (len(rows.rows) * length),
         longest=max(sizes.values()),
+        segments=_segments(rows),
         lost=tuple(name for name in sizes if name not in kept)[:_NAMED],
     )
+
+
+def inspect_texts(passages: Sequence[Passage], template: Template, *, length: int) -> Inspection:
+    """Look at texts likewise: a long one goes on in another row, so only an empty one is dropped and all end."""
+    pieces = encode_passages(passages, template, length=length)
+    rows = pack([[piece] for piece in pieces], length=length)
+    kept = {piece.name for piece in pieces}
+    return Inspection(
+        samples=len(passages),
+        dropped=len(passages) - len(kept),
+        shortened=0,
+        ended=len(kept),
+        targets=rows.targets / rows.tokens,
+        fill=rows.tokens / (len(rows.rows) * length),
+        longest=max(_segments(rows)),
+        segments=_segments(rows),
+        lost=tuple(one.id for one in passages if one.id not in kept)[:_NAMED],
+    )
+
+
+def _segments(rows: Rows) -> tuple[int, ...]:
+    return tuple(end - start + 1 for row in rows.rows for start, end in row.spans())
 
 
 def surprise(spec: str) -> tuple[float, int]:
