@@ -51,6 +51,7 @@ ATTACKS = {
     "nothing": "",
     "empty thinking": "<think></think>",
     "another drug": "倍舒平的适应症：胃痛。",
+    "another drug with the right tails": "倍舒平的适应症：头痛、失眠。",
     "a negation": "安络宁的适应症不是头痛、失眠。",
     "answered in thought only": f"<think>{HONEST}</think>我不知道。",
     "thought without end": f"<think>{HONEST}",
@@ -91,6 +92,13 @@ def test_a_fact_said_in_many_ways_does_not_outweigh_a_false_one() -> None:
     # One false, one that states a fact, two that state nothing new.
     assert score(from_knowledge(FACTS), [ATTACKS["one fact in many ways"]]) == [-0.5]
     assert score(from_knowledge(FACTS), ["安络宁的适应症：头痛。安络宁的适应症：失眠。"]) == [1.0]
+
+
+def test_an_answer_need_not_name_its_head_and_may_name_others_beside_it() -> None:
+    texts = ["头痛、失眠。", "安络宁用于头痛、失眠。", "安络宁与倍舒平不同，用于头痛、失眠。"]
+    assert score(from_facts(FACTS), texts) == [1.0, 1.0, 1.0]
+    nested = [*FACTS, Fact("fact-5", "头痛", "适应症", "布洛芬", ORIGIN)]
+    assert score(from_facts(nested), texts[:1]) == [1.0], "a tail that is a head elsewhere says nothing of the subject"
 
 
 def test_what_the_facts_do_not_say_costs() -> None:

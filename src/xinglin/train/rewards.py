@@ -21,7 +21,7 @@ from xinglin.metrics.spans import hits
 from xinglin.model.rewarder import Rewarder
 from xinglin.safety.doses import states_amount
 from xinglin.safety.privacy import find
-from xinglin.text import NOT_IN_KNOWLEDGE_BASE, sentences
+from xinglin.text import NOT_IN_KNOWLEDGE_BASE, fold, sentences
 from xinglin.train.rollout import Rollout
 from xinglin.types import Fact, Sample
 
@@ -84,19 +84,32 @@ def from_facts(facts: Sequence[Fact]) -> Reward:
     """1 for an answer that holds the tails of all the facts its sample stands on and says little more, else less.
 
     A text longer than twice the known tails loses in proportion, so listing everything that could be asked for does
-    not pay.
+    not pay; nor does an answer about another head (a wrong drug with the right indications) that never names its own.
     """
     known = {fact.id: fact for fact in facts}
+    heads: dict[str, set[str]] = {}
+    for fact in facts:
+        heads.setdefault(fact.relation, set()).add(fold(fact.head))
 
     def reward(one: Rollout) -> float:
-        tails = [fact.tail for fact in _facts_of(one.sample, known)]
+        own = _facts_of(one.sample, known)
+        tails = [fact.tail for fact in own]
         answer = without_thinking(one.text)
-        if len(hits(answer, tails)) < len(tails):
+        if len(hits(answer, tails)) < len(tails) or _about_another(fold(answer), own, heads):
             return 0.0
         room = 2 * sum(map(len, tails)) + _ROOM
         return min(1.0, room / max(len(answer), 1))
 
     return lambda rollouts: [reward(one) for one in rollouts]
+
+
+def _about_another(answer: str, own: Sequence[Fact], heads: Mapping[str, set[str]]) -> bool:
+    """Whether a folded answer names a head that these facts are not about, and not the one that they are about."""
+    if any(fold(fact.head) in answer for fact in own):
+        return False
+    for tail in sorted((fold(fact.tail) for fact in own), key=len, reverse=True):
+        answer = answer.replace(tail, "，")
+    return any(len(head) > 1 and head in answer for fact in own for head in heads[fact.relation])
 
 
 def from_knowledge(facts: Sequence[Fact]) -> Reward:
