@@ -29,7 +29,7 @@ from xinglin.train.finite import require_finite
 from xinglin.train.launch import ALONE, SHARDED, Launch, arguments, check_strategy, first, world
 from xinglin.train.objective import Objective
 from xinglin.train.recorder import Progress, Recorder
-from xinglin.train.resume import Keeper, last_checkpoint
+from xinglin.train.resume import Keeper, Pace, last_checkpoint
 
 HELDOUT = "heldout.json"
 """The loss on held-out rows before and after a training that has any."""
@@ -44,8 +44,8 @@ class Schedule:
 
     A step takes `batch` packed rows of `length` tokens, `micro` rows per forward pass (0: all at once). `warmup` is a
     share of all steps; `heldout` is the share of the data that is measured on; `patience` counts measurements without
-    improvement before training stops early (0: never); `minutes` lie between two checkpoints; `recompute` trades time
-    for memory (activation checkpointing).
+    improvement before training stops early (0: never); `minutes` are the most between two checkpoints; `recompute`
+    trades time for memory (activation checkpointing).
     """
 
     epochs: float
@@ -206,7 +206,7 @@ def fit(
     trainer.accelerator.wait_for_everyone()
     done = last_checkpoint(work)
     best = Best(heldout, objective, work, patience=schedule.patience) if heldout else None
-    keeper = Keeper(work, seconds=schedule.minutes * 60)
+    keeper = Keeper(work, Pace(schedule.minutes * 60))
     with packed(model), Recorder(folder, trainer, progress, after=done.step if done else 0) as recorder:
         for callback in (recorder, best, keeper):
             if callback:

@@ -33,7 +33,7 @@ from xinglin.train.finite import not_finite
 from xinglin.train.fit import TRAINER, settle
 from xinglin.train.objective import Part
 from xinglin.train.recorder import METRICS, Progress
-from xinglin.train.resume import DIGESTS, last_checkpoint, seal
+from xinglin.train.resume import DIGESTS, Pace, last_checkpoint, seal
 from xinglin.train.rewards import Score
 from xinglin.train.rollout import Rollout, portions, roll
 from xinglin.types import Sample, Sampling
@@ -256,7 +256,7 @@ class _Run:
         ]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
         self.good: dict[str, torch.Tensor] = {}
-        self.saved = time.monotonic()
+        self.pace = Pace(loop.minutes * 60)
 
     def resume(self) -> list[dict[str, float]]:
         """Go on from the last checkpoint; returns the metrics of the iterations before it."""
@@ -331,8 +331,9 @@ class _Run:
     def write(self, lines: Sequence[dict[str, float]]) -> None:
         """Bring the metrics to the disk, and a checkpoint when it is time for one."""
         files.write_text(self.folder / METRICS, "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines))
-        if time.monotonic() - self.saved < self.loop.minutes * 60:
+        if not self.pace.due():
             return
+        self.pace.begin()
         path = self.work / f"checkpoint-{len(lines)}"
         path.mkdir(parents=True, exist_ok=True)
         with writing(path):
@@ -348,7 +349,7 @@ class _Run:
         for other in self.work.glob("checkpoint-*"):
             if other != path and (other / DIGESTS).is_file():
                 shutil.rmtree(other)
-        self.saved = time.monotonic()
+        self.pace.end()
 
     def end(self, lines: Sequence[dict[str, float]], *, stopped: bool) -> Outcome:
         """What came out."""

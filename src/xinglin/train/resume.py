@@ -19,6 +19,10 @@ from xinglin import files
 from xinglin.errors import DataError
 
 DIGESTS = "digests.json"
+SOON = 30.0
+"""Seconds to the first checkpoint, and the least between two."""
+SHARE = 0.02
+"""Of the time that saving may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +60,41 @@ def _digests(path: Path) -> dict[str, str]:
     return {name: digest for name, digest in files.digest_folder(path).items() if name != DIGESTS}
 
 
-class Keeper(TrainerCallback):
-    """Asks for a checkpoint when `seconds` have gone by since the last one, and seals those that were made."""
+class Pace:
+    """When a checkpoint is due: soon if saving is quick, for saving may take a fiftieth of the time; at last `most`.
 
-    def __init__(self, folder: Path, *, seconds: float) -> None:
-        self.folder = folder
-        self.seconds = seconds
+    `most`, in seconds, is what a kill may cost; 0 asks for a checkpoint after every step.
+    """
+
+    def __init__(self, most: float) -> None:
+        self.most = most
+        self.wait = min(SOON, most)
         self.last = time.monotonic()
 
+    def due(self) -> bool:
+        """Whether it is time."""
+        return time.monotonic() - self.last >= self.wait
+
+    def begin(self) -> None:
+        """A checkpoint is being written."""
+        self.last = time.monotonic()
+
+    def end(self) -> None:
+        """It has been written."""
+        now = time.monotonic()
+        self.wait = min(self.most, max(SOON, (now - self.last) / SHARE))
+        self.last = now
+
+
+class Keeper(TrainerCallback):
+    """Asks for checkpoints at a pace, and seals those that were made."""
+
+    def __init__(self, folder: Path, pace: Pace) -> None:
+        self.folder = folder
+        self.pace = pace
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        due = time.monotonic() - self.last >= self.seconds and state.global_step < state.max_steps
+        due = self.pace.due() and state.global_step < state.max_steps
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # All processes must write the same checkpoint: the first one's clock counts.
             flag = torch.tensor([float(due)], device=args.device)
@@ -73,8 +102,9 @@ class Keeper(TrainerCallback):
             due = bool(flag.item())
         if due:
             control.should_save = True
-            self.last = time.monotonic()
+            self.pace.begin()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             seal(self.folder / f"checkpoint-{state.global_step}")
+        self.pace.end()
