@@ -228,6 +228,15 @@ def test_a_policy_is_no_reward_model(tiny_folder: Path, llama_folder: Path, tmp_
         Rewarder(liar)
 
 
+def test_a_reward_model_is_no_policy(tiny_folder: Path, tmp_path: Path) -> None:
+    # With tied embeddings nothing is missing: it would write, with weights that were trained to score.
+    kind = AutoModelForSequenceClassification
+    model, tokenizer = load.open_pair(str(tiny_folder), kind=kind, num_labels=1, fresh=["score.weight"])
+    load.save(model, tokenizer, tmp_path, stage="reward", base="tiny")
+    with pytest.raises(ModelError, match="this is a reward model"):
+        load.open_model(str(tmp_path))
+
+
 def test_a_reward_model_gives_the_same_rewards_in_any_company(tiny_folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(2)
     kind = AutoModelForSequenceClassification

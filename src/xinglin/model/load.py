@@ -177,6 +177,12 @@ def _check_complete(loaded: dict[str, Any], fresh: Sequence[str], spec: str) -> 
             where=spec,
             fix="config.json and the weights are of different models: download or save the model again",
         )
+    if "score.weight" in loaded["unexpected_keys"]:
+        raise ModelError(
+            "this is a reward model: it scores conversations and writes none",
+            where=spec,
+            fix="give the model that it was trained from; as a judge it stands in `reward`",
+        )
     missing = sorted(set(loaded["missing_keys"]) - set(fresh))
     if missing:
         raise ModelError(
