@@ -6,6 +6,8 @@ import errno
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -273,3 +275,9 @@ def test_a_full_disk_under_the_writers_of_weights_is_a_cap(
     if isinstance(caught.value, CapError):
         assert caught.value.where == str(tmp_path)
         assert caught.value.code == 7
+
+
+@pytest.mark.parametrize("module", ["xinglin.model.load", "xinglin.model.attached", "xinglin.train.group"])
+def test_libraries_say_nothing_when_they_are_imported(module: str) -> None:
+    done = subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -37,8 +36,6 @@ from xinglin.types import Checkpoint
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
-# It says at import, to everybody, that a kernel for 4-bit weights on a CPU could be downloaded.
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 # PEFT asks for a name that transformers has given up: nothing that a user could change.
 warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 # By default MKL divides its work by what the processors have to spare, and on a busy machine one run in dozens differed
