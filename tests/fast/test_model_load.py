@@ -277,7 +277,8 @@ def test_a_full_disk_under_the_writers_of_weights_is_a_cap(
         assert caught.value.code == 7
 
 
-@pytest.mark.parametrize("module", ["xinglin.model.load", "xinglin.model.attached", "xinglin.train.group"])
-def test_libraries_say_nothing_when_they_are_imported(module: str) -> None:
-    done = subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=True)
+def test_libraries_say_nothing_when_they_are_imported() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import xinglin.train.group"], capture_output=True, text=True, check=True
+    )
     assert (done.stdout, done.stderr) == ("", "")
