@@ -1,13 +1,20 @@
 """Does each stage of the regime improve its own metric over its parent? The tiny model, two cores, three seeds.
 
-    python bench/regime.py [--seeds 11 12 13]   # writes bench/results/regime.md, .json and .png
+    python bench/regime.py [--seeds 21 22 23]   # writes bench/results/regime.md, .json and .png
 
-Written down before the runs (bench/regime.yaml is the recipe; seeds 11, 12 and 13, not looked at before; a stage
+Written down before the runs (bench/regime.yaml is the recipe; seeds 21, 22 and 23, not looked at before; a stage
 counts as better at p < 0.05). What came before, and was seen: an early form had the larger vocabulary in the chain
-(seed 7: new embeddings that start as means of random ones learn slowly), a second one ran on seeds 7 and 8 without
-gains by rejection sampling, PPO and GRPO. It led to PPO's critic that learns first and faster, to rejection sampling
-that does not learn answers cut off, and to the settings of this form, which were chosen on seeds 5 and 6: three epochs
-of SFT instead of five leave later stages room, and these see more answers or pairs.
+(seed 7: new embeddings that start as means of random ones learn slowly); a second one ran on seeds 7 and 8 without
+gains by rejection sampling, PPO and GRPO, and led to PPO's critic that learns first and faster and to rejection
+sampling that does not learn answers cut off; a third one on seeds 11, 12 and 13 had three epochs of SFT, which was too
+little for everything but PPO. This form has five. Its settings were chosen on seeds 5 and 6: DPO sees more pairs, the
+reward model more pairs once instead of fewer twice (it learnt them by heart: 0.65 and 0.69 of the pairs of new topics
+in order; more topics, six layers, a language-model loss beside it, LoRA and a frozen trunk did not help).
+
+GRPO was measured by its reward on held-out topics before. Its reward is whether the answer holds the facts, and a
+reward cannot teach facts of topics on which it is never given. So it is now measured like rejection sampling and DPO:
+by verified accuracy on phrasings that no stage has seen, of topics that all were trained on. Its reward on held-out
+topics stays in the table, as a second line that the aim does not depend on.
 
 | stage | over | metric | n |
 |---|---|---|---|
@@ -16,9 +23,9 @@ of SFT instead of five leave later stages room, and these see more answers or pa
 | pretrain | base | choice among four by likelihood, phrasings never seen (McNemar) | 400 |
 | sft | pretrain | fact recall by generation, phrasings never seen (McNemar) | 400 |
 | reward | chance, and the goal of 0.75 | pairs in the right order, topics never seen (Wilson) | a fifth of the pairs |
-| reject, dpo | sft | fact recall (McNemar) | 400 |
+| reject, dpo, grpo | sft | fact recall, phrasings never seen (McNemar) | 400 |
 | ppo | sft | reward on held-out prompts, four answers each (sign-flip over prompts), KL at most 20 | a tenth |
-| grpo | sft | verified reward on held-out prompts (sign-flip over prompts) | a tenth |
+| grpo, beside it | sft | verified reward on held-out topics (sign-flip over prompts) | a tenth |
 """
 
 from __future__ import annotations
@@ -116,6 +123,7 @@ def rows(one: dict[str, Any]) -> list[tuple[str, str, str, str, bool]]:
     ]  # fmt: skip
     for child, parent, task in (
         ("pt", "base", "choice"), ("sft", "pt", "recall"), ("rs", "sft", "recall"), ("dpo", "sft", "recall"),
+        ("grpo", "sft", "recall"),
     ):  # fmt: skip
         pair = next(
             two for two in one["compared"] if (two["child"], two["parent"], two["task"]) == (child, parent, task)
@@ -140,7 +148,7 @@ def rows(one: dict[str, Any]) -> list[tuple[str, str, str, str, bool]]:
         held = numbers[stage]
         found.append(
             (
-                stage, "held-out reward", f"{held['reward_before']:.3f} → {held['reward_after']:.3f}",
+                stage, {"grpo": "beside it: reward, new topics"}.get(stage, "held-out reward"), f"{held['reward_before']:.3f} → {held['reward_after']:.3f}",
                 f"[{held['low']:+.3f}, {held['high']:+.3f}], p {_p(held['p'])}, n {held['heldout']}, "
                 f"KL {held['heldout_kl']:.1f}",
                 held["p"] < 0.05 and held["difference"] > 0 and held["heldout_kl"] <= 20,
@@ -177,7 +185,7 @@ def table(record: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Run all seeds and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", default=[11, 12, 13])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[21, 22, 23])
     parser.add_argument("--runs", type=Path)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

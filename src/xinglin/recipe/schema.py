@@ -112,7 +112,7 @@ class PairsStep(Step):
 
     do: Literal["pairs"]
     facts: Facts
-    per_topic: Annotated[Whole, Field(ge=1, le=20)] = 2
+    per_topic: Annotated[Whole, Field(ge=1, le=100)] = 2
     heldout: Share = 0.2
     skip: Annotated[Whole, Field(ge=0, le=20)] = 0
     makes: ClassVar[tuple[str, ...]] = ("preferences", "comparisons")
