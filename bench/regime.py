@@ -144,11 +144,11 @@ def rows(one: dict[str, Any]) -> list[tuple[str, str, str, str, bool]]:
             f"[{judged['low']:.3f}, {judged['high']:.3f}], n {judged['pairs']}", judged["accuracy"] >= 0.75,
         ),
     )  # fmt: skip
-    for stage in ("ppo", "grpo"):
+    for stage, metric in (("ppo", "held-out reward"), ("grpo", "beside it: reward, new topics")):
         held = numbers[stage]
         found.append(
             (
-                stage, {"grpo": "beside it: reward, new topics"}.get(stage, "held-out reward"), f"{held['reward_before']:.3f} → {held['reward_after']:.3f}",
+                stage, metric, f"{held['reward_before']:.3f} → {held['reward_after']:.3f}",
                 f"[{held['low']:+.3f}, {held['high']:+.3f}], p {_p(held['p'])}, n {held['heldout']}, "
                 f"KL {held['heldout_kl']:.1f}",
                 held["p"] < 0.05 and held["difference"] > 0 and held["heldout_kl"] <= 20,
