@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.utils.import_utils import is_liger_kernel_available
 
 from xinglin import files
 from xinglin.errors import RecipeError
@@ -169,8 +170,22 @@ def _arguments(schedule: Schedule, folder: Path, rows: int) -> TrainingArguments
         use_cpu=not cuda,
         dataloader_pin_memory=cuda,
         average_tokens_across_devices=False,
+        **kernels(),
         **(arguments(schedule.launch) if world() > 1 else {}),
     )
+
+
+def kernels() -> dict[str, Any]:
+    """The arguments of Trainer for Liger's fused norms, rotary embeddings and feed-forwards (Hsu et al. 2024).
+
+    Empty where they cannot run: they need an accelerator and the package. Its losses stay off: objectives compute the
+    output layer on target positions only.
+    """
+    if not (torch.cuda.is_available() and is_liger_kernel_available()):
+        return {}
+    fused = dict.fromkeys(("rope", "rms_norm", "swiglu", "geglu"), True)
+    off = dict.fromkeys(("cross_entropy", "fused_linear_cross_entropy"), False)
+    return {"use_liger_kernel": True, "liger_kernel_config": fused | off}
 
 
 def fit(
