@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from xinglin.errors import DataError, EngineError, RecipeError
 from xinglin.model import load
 from xinglin.model.attention import packed
 from xinglin.model.render import Template
-from xinglin.recipe.plan import Plan
+from xinglin.recipe.plan import Plan, Planned
 from xinglin.recipe.run import Silent, run
 from xinglin.train.batches import collate, encode_samples, pack
 from xinglin.train.curves import read_metrics
@@ -69,6 +70,56 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path: Path) -> None:
         assert second == pytest.approx(first, rel=1e-3)
     assert (together.folder("rm") / "judged.json").is_file()
     assert not list(together.folder("sft").glob("logs/trainer"))
+
+
+ONLINE = (
+    CHAIN.replace("MICRO", "2")
+    + """\
+  ppo:   {do: ppo, model: sft, prompts: qa, reward: rm, iterations: 3, batch: 7, rate: 1.0e-4, max_tokens: 12}
+  grpo:  {do: grpo, model: sft, prompts: qa, verify: {form: 1}, iterations: 3, batch: 5, samples: 3, rate: 1.0e-4,
+          max_tokens: 12}
+  pupil: {do: distill, model: pt, teacher: sft, prompts: qa, iterations: 2, batch: 9, rate: 1.0e-4, max_tokens: 12}
+waive: [rm]
+"""
+)
+
+
+def test_two_processes_share_what_is_drawn_and_learnt_from_it(tmp_path: Path) -> None:
+    alone = make(tmp_path, ONLINE, runs="alone")
+    run(alone, watcher=Silent())
+    shutil.copytree(tmp_path / "alone", tmp_path / "together")
+    together = make(tmp_path, ONLINE + LAUNCH, runs="together")
+    names = ("ppo", "grpo", "pupil")
+    for step in names:
+        shutil.rmtree(together.folder(step))
+    ran: list[tuple[str, int]] = []
+
+    class Watcher(Silent):
+        def started(self, step: Planned) -> None:
+            self.step = step.name
+
+        def moved(self, done: int, total: int, numbers: dict[str, float]) -> None:
+            ran.append((self.step, done))
+
+    run(make(tmp_path, ONLINE + LAUNCH, runs="together"), watcher=Watcher())
+    assert ran == [
+        ("ppo", 1),
+        ("ppo", 2),
+        ("ppo", 3),
+        ("grpo", 1),
+        ("grpo", 2),
+        ("grpo", 3),
+        ("pupil", 1),
+        ("pupil", 2),
+    ]
+    for step in names:
+        assert (together.folder(step) / "logs" / "processes.log").is_file()
+        one, two = weights(alone, step), weights(together, step)
+        apart = torch.cat([(one[name] - two[name]).detach().abs().flatten() for name in one])
+        assert (apart > 2e-5).float().mean() < 0.005, step
+        first, second = (read_metrics(plan.folder(step) / "metrics.jsonl") for plan in (alone, together))
+        for name in ("reward", "kl", "length", "loss", "norm"):
+            assert second[name] == pytest.approx(first[name], rel=2e-3, abs=1e-5), (step, name)
 
 
 def test_a_mistake_that_a_process_finds_is_told_as_if_there_were_one(tmp_path: Path) -> None:

@@ -14,12 +14,16 @@ from xinglin.recipe.context import Context, Numbers
 
 SHARED = (training.Pretrain, training.Sft, training.Reward, training.Prefer)
 """Steps that several processes can share."""
+ONLINE = (training.Online, training.Distill)
+"""Steps of which they can if each holds the whole model."""
 _ERRORS = {kind.code: kind for kind in (RecipeError, DataError, ModelError, EngineError)}
 
 
 def shares(step: object, at: Context) -> bool:
     """Whether a step is to be trained by several processes."""
-    return isinstance(step, SHARED) and at.plan.recipe.launch.processes * at.plan.recipe.launch.nodes > 1
+    launch = at.plan.recipe.launch
+    shared = isinstance(step, SHARED) or (isinstance(step, ONLINE) and launch.strategy == "ddp")
+    return shared and launch.processes * launch.nodes > 1
 
 
 def train(at: Context) -> Numbers:

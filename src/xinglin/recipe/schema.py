@@ -185,7 +185,7 @@ class Serve(Closed):
 
 
 class Launching(Closed):
-    """Several processes for pretraining, SFT, reward models and preferences: see `train.launch` for the strategies."""
+    """Several processes for the stages that train: see `train.launch` for the strategies."""
 
     processes: Annotated[Whole, Field(ge=1, le=1024)] = 1
     nodes: Annotated[Whole, Field(ge=1, le=1024)] = 1

@@ -1,7 +1,8 @@
 """One process of a training step that several processes share: `torchrun … -m xinglin.recipe.worker JOB`.
 
 JOB is a file that `parallel.train` wrote: the recipe, where its data and results are, and the step. The first process
-reports progress on its standard output, one JSON object a line, and at the end what the step wants remembered.
+reports progress on its standard output, one JSON object a line, and at the end what the step wants remembered; a
+mistake is told by whoever finds it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from pathlib import Path
 
 from xinglin import files
 from xinglin.errors import MedError
+from xinglin.recipe import parallel
 from xinglin.recipe.context import Context
 from xinglin.recipe.plan import plan
 from xinglin.recipe.schema import Recipe
 from xinglin.recipe.steps import STEPS
+from xinglin.train import together
 
 
 def main(job: Path) -> int:
@@ -26,16 +29,23 @@ def main(job: Path) -> int:
     step = next(one for one in made.steps if one.name == told["step"])
     speaks = os.environ.get("RANK", "0") == "0"
 
-    def say(kind: str, value: object) -> None:
+    def say(kind: str, value: object, *, speaks: bool = speaks) -> None:
         if speaks:
             print(json.dumps({kind: value}), flush=True)
 
     context = Context(step.folder, made, step.name, made.recipe.seed, lambda *moved: say("moved", moved))
+    together.settle()
     try:
+        if isinstance(step.step, parallel.ONLINE):
+            together.join()
         numbers = STEPS[type(step.step)](step.step, context)
     except MedError as error:
-        say("error", {"code": error.code, "problem": error.problem, "where": error.where, "fix": error.fix})
+        # Any process may be the one that sees it; the others wait for it until torchrun ends them.
+        told = {"code": error.code, "problem": error.problem, "where": error.where, "fix": error.fix}
+        say("error", told, speaks=True)
         return error.code
+    finally:
+        together.leave()
     say("numbers", numbers)
     return 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from xinglin.metrics.paired import bootstrap, sign_flip
 from xinglin.model import load
 from xinglin.model.render import Template
+from xinglin.train import together
 from xinglin.train.online import Loop, Scorer
 from xinglin.train.rollout import answer_logprobs, roll
 from xinglin.types import Sample, Sampling
@@ -22,6 +23,7 @@ def compare(before: Path, after: Path, samples: Sequence[Sample], *, scorer: Sco
     The unit of the test is the prompt: `ANSWERS` answers are drawn to each and their rewards averaged. `heldout_kl` is
     the mean over answers of the log-ratio (nats per answer), on answers of the policy after.
     """
+    together.wait()  # until the first process has saved what was trained
     sampling = Sampling(loop.max_tokens, loop.temperature, seed=loop.seed)
     models = [load.open_pair(str(path)) for path in (before, after)]
     drawn = [roll(model, Template(tokenizer), samples, sampling=sampling, each=ANSWERS) for model, tokenizer in models]

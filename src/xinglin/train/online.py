@@ -29,13 +29,15 @@ from xinglin.metrics.repetition import repeated_share
 from xinglin.model.attention import check, check_context, packed
 from xinglin.model.load import arithmetic, writing
 from xinglin.model.render import Template
+from xinglin.train import together
 from xinglin.train.finite import not_finite
 from xinglin.train.fit import TRAINER, settle
+from xinglin.train.launch import first, world
 from xinglin.train.objective import Part
 from xinglin.train.recorder import METRICS, Progress
 from xinglin.train.resume import DIGESTS, Pace, last_checkpoint, seal
 from xinglin.train.rewards import Score
-from xinglin.train.rollout import Rollout, portions, roll
+from xinglin.train.rollout import Rollout, fair, portions, roll
 from xinglin.types import Sample, Sampling
 
 UPDATE = 4096
@@ -200,7 +202,10 @@ def _seed(seed: int, number: int) -> int:
 
 
 def _score(rollouts: list[Rollout], scorer: Scorer, number: int, rule: Rule) -> list[Scored]:
-    scored = [Scored(one, score.value, score.parts) for one, score in zip(rollouts, scorer(rollouts), strict=True)]
+    size = math.ceil(len(rollouts) / world())
+    parts = [rollouts[at : at + size] for at in range(0, len(rollouts), size)]
+    scores = [score for part in together.share(parts, scorer) for score in part]
+    scored = [Scored(one, score.value, score.parts) for one, score in zip(rollouts, scores, strict=True)]
     broken = [one.rollout.sample.id for one in scored if not math.isfinite(one.reward)]
     if broken:
         raise not_finite("the reward", float("nan"), step=number, names=broken, model=rule.models[0])
@@ -260,6 +265,9 @@ class _Run:
 
     def resume(self) -> list[dict[str, float]]:
         """Go on from the last checkpoint; returns the metrics of the iterations before it."""
+        if first():
+            last_checkpoint(self.work)  # what is broken goes before the others look
+        together.wait()
         done = last_checkpoint(self.work)
         if done is None:
             return []
@@ -293,8 +301,8 @@ class _Run:
         logged: list[dict[str, float]] = []
         for _ in range(self.loop.passes):
             shuffled = order.sample(list(turns), len(turns))
-            for first in range(0, len(shuffled), self.loop.batch):
-                logged.append(self._step(shuffled[first : first + self.loop.batch], number))
+            for at in range(0, len(shuffled), self.loop.batch):
+                logged.append(self._step(shuffled[at : at + self.loop.batch], number))
         return {name: sum(one[name] for one in logged) / len(logged) for name in logged[0]}
 
     def _step(self, turns: Sequence[Turn], number: int) -> dict[str, float]:
@@ -307,7 +315,7 @@ class _Run:
                 stack.enter_context(packed(model))  # type: ignore[arg-type] - models of transformers
                 if self.loop.recompute:
                     stack.enter_context(_recomputing(model))
-            for place in portions(rollouts, most=UPDATE):
+            for place in together.own(portions(rollouts, most=fair(rollouts, UPDATE))):
                 share = sum(len(one.answer) for one in rollouts[place]) / tokens
                 with arithmetic():
                     part = self.rule.loss(turns[place])
@@ -315,6 +323,7 @@ class _Run:
                 loss.backward()
                 for name, value in ({"loss": loss.item() / share} | part.numbers).items():
                     numbers[name] = numbers.get(name, 0.0) + share * value
+        numbers = together.add(self.weights.values(), numbers)
         # Each model by itself: the errors of a critic that begins far off would swallow the policy's share.
         norms = [
             torch.nn.utils.clip_grad_norm_([one for one in model.parameters() if one.requires_grad], self.loop.clip)
@@ -330,6 +339,8 @@ class _Run:
 
     def write(self, lines: Sequence[dict[str, float]]) -> None:
         """Bring the metrics to the disk, and a checkpoint when it is time for one."""
+        if not first():
+            return
         files.write_text(self.folder / METRICS, "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines))
         if not self.pace.due():
             return

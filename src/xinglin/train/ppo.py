@@ -31,7 +31,7 @@ from xinglin.train.fit import begin, keep
 from xinglin.train.objective import Part
 from xinglin.train.online import Loop, Outcome, Scored, Scorer, Turn, online
 from xinglin.train.recorder import Progress
-from xinglin.train.rollout import Rollout, answer_logprobs, lay_rollouts, logprobs_and_entropy, portions
+from xinglin.train.rollout import Rollout, answer_logprobs, lay_rollouts, logprobs_and_entropy, per_answer
 from xinglin.types import Sample
 
 CLIP = 0.2
@@ -150,11 +150,7 @@ class _Rule:
 
     @torch.no_grad()
     def _values(self, rollouts: Sequence[Rollout]) -> list[torch.Tensor]:
-        found: list[torch.Tensor] = []
-        for place in portions(rollouts):
-            portion = rollouts[place]
-            found += self._value(portion).split([len(one.answer) for one in portion])
-        return found
+        return per_answer(rollouts, self._value)
 
     def _value(self, rollouts: Sequence[Rollout]) -> torch.Tensor:
         """The critic's estimate [N] before every answer token."""

@@ -5,7 +5,7 @@ Shapes: T tokens of a packed row, N answer tokens in it, V vocabulary, B prompts
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,9 @@ from xinglin.model import load
 from xinglin.model.attention import Batch, lay_out, packed
 from xinglin.model.render import Template
 from xinglin.model.score import target_logits
+from xinglin.train.launch import world
 from xinglin.train.reject import prompt_of
+from xinglin.train.together import share
 from xinglin.types import Message, Sample, Sampling
 
 PROMPTS = 64
@@ -50,15 +52,18 @@ def roll(
     starts = [template.prompt(prompt_of(sample)) for sample in samples for _ in range(each)]
     # Prompts of one length share a batch with little padding.
     order = sorted(range(len(asked)), key=lambda at: (len(starts[at]), at))
-    drawn: dict[int, list[int]] = {}
+
+    def draw(first: int) -> list[list[int]]:
+        # Each batch has a seed of its own: it does not matter which process draws it, and after which others.
+        torch.manual_seed((sampling.seed * 1_009 + first) % 2**63)
+        return _generate(model, template, [starts[at] for at in order[first : first + PROMPTS]], sampling)
+
     was = model.training
     model.eval()
-    torch.manual_seed(sampling.seed)
-    for first in range(0, len(order), PROMPTS):
-        chosen = order[first : first + PROMPTS]
-        drawn |= dict(zip(chosen, _generate(model, template, [starts[at] for at in chosen], sampling), strict=True))
+    drawn = [answer for batch in share(range(0, len(order), PROMPTS), draw) for answer in batch]
     model.train(was)
-    return [_rollout(asked[at], starts[at], drawn[at], template) for at in range(len(asked))]
+    by_place = dict(zip(order, drawn, strict=True))
+    return [_rollout(asked[at], starts[at], by_place[at], template) for at in range(len(asked))]
 
 
 @torch.inference_mode()
@@ -111,13 +116,29 @@ def logprobs_and_entropy(
 @torch.no_grad()
 def answer_logprobs(model: Any, rollouts: Sequence[Rollout], *, temperature: float = 1.0) -> list[torch.Tensor]:
     """The log-probabilities of every rollout's answer tokens, one tensor each, without gradients."""
-    found: list[torch.Tensor] = []
+
+    def compute(portion: Sequence[Rollout]) -> torch.Tensor:
+        return logprobs_and_entropy(model, portion, temperature=temperature)[0]
+
     with packed(model):
-        for place in portions(rollouts):
-            portion = rollouts[place]
-            logprobs_N, _ = logprobs_and_entropy(model, portion, temperature=temperature)
-            found += logprobs_N.split([len(one.answer) for one in portion])
-    return found
+        return per_answer(rollouts, compute)
+
+
+def per_answer(rollouts: Sequence[Rollout], compute: Callable[[Sequence[Rollout]], torch.Tensor]) -> list[torch.Tensor]:
+    """What `compute` gives for the answer tokens [N] of some rollouts, one tensor for every rollout."""
+    parts = [rollouts[place] for place in portions(rollouts, most=fair(rollouts, TOKENS))]
+    # From process to process numbers go by way of main memory.
+    found = share(parts, lambda part: compute(part).cpu())
+    return [
+        one
+        for part, values_N in zip(parts, found, strict=True)
+        for one in values_N.to(load.device()).split([len(rollout.answer) for rollout in part])
+    ]
+
+
+def fair(rollouts: Sequence[Rollout], most: int) -> int:
+    """Tokens of a portion, at most so many, that leave every process some of these rollouts."""
+    return max(1, min(most, -(-sum(len(one.start) + len(one.answer) for one in rollouts) // world())))
 
 
 def portions(rollouts: Sequence[Rollout], *, most: int = TOKENS) -> Iterator[slice]:
