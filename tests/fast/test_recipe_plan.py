@@ -148,3 +148,13 @@ def test_a_plan_is_readable_without_a_terminal(drawing: Path, capsys: pytest.Cap
     assert "待运行 to do: 13/13" in shown
     for step in made.steps:
         assert step.digest[:12] in shown
+
+
+def test_the_doctor_is_named_for_times_that_it_can_tell(drawing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    for text in (WHOLE, DATA + "  tables: {do: evaluate, models: [base], questions: qa, knowledge: kb}\n"):
+        files.write_text(drawing / "example.yaml", text)
+        cli.invoke(["plan", str(drawing / "example.yaml"), "--runs", str(drawing / "runs"), "--set", "base=some/model"])
+        shown.append(capsys.readouterr().out)
+    assert all("无法估计" in one for one in shown)
+    assert ["xinglin doctor" in one for one in shown] == [True, False]

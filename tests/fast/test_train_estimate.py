@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
+from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, OPTConfig, Qwen3Config
 
 from xinglin.model.adapter import Tuning, adapt, trainable
 from xinglin.model.attention import lay_out, packed
-from xinglin.train.estimate import Memory, estimate_config, fits, token_bytes
+from xinglin.train.estimate import Memory, cache_bytes, estimate_config, fits, inner_size, token_bytes
 from xinglin.train.fit import Schedule
 from xinglin.train.launch import Launch
 
@@ -67,6 +67,22 @@ def test_trained_parameters_are_counted_as_they_are(method: Any) -> None:
     model = adapt(AutoModelForCausalLM.from_config(config), tuning, where="here")
     made = estimate_config(config, tuning, PLAN)
     assert made.trained == trainable(model)[0]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        GPT2Config(vocab_size=300, n_embd=64, n_layer=3, n_head=4),
+        OPTConfig(vocab_size=300, hidden_size=64, word_embed_proj_dim=64, ffn_dim=256, num_attention_heads=4),
+        GPTNeoXConfig(vocab_size=300, hidden_size=64, intermediate_size=256, num_attention_heads=4),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_older_architectures_have_an_estimate_too(config: Any) -> None:
+    plan = Schedule(epochs=1, batch=2, rate=1e-3, seed=1)
+    assert inner_size(config) == 256
+    assert cache_bytes(config) == 2 * 2 * config.num_hidden_layers * 64
+    assert 0 < estimate_config(config, Tuning("freeze"), plan).total < estimate_config(config, Tuning(), plan).total
 
 
 def test_an_eight_billion_base_fits_one_24_gb_card_by_qlora_and_not_by_full_tuning() -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from xinglin.data.templates import build
+from xinglin.data.topics import group_topics
 from xinglin.errors import DataError, EngineError
+from xinglin.knowledge.patterns import read_patterns
+from xinglin.knowledge.sources import import_source
 from xinglin.train.rewards import Mix, Reward, exam, form, from_facts, from_knowledge, safety
 from xinglin.train.rollout import Rollout
 from xinglin.types import Fact, Message, Origin, Sample
@@ -99,6 +105,41 @@ def test_an_answer_need_not_name_its_head_and_may_name_others_beside_it() -> Non
     assert score(from_facts(FACTS), texts) == [1.0, 1.0, 1.0]
     nested = [*FACTS, Fact("fact-5", "头痛", "适应症", "布洛芬", ORIGIN)]
     assert score(from_facts(nested), texts[:1]) == [1.0], "a tail that is a head elsewhere says nothing of the subject"
+
+
+def test_a_longer_name_is_another_head_and_so_is_one_that_an_answer_begins_with() -> None:
+    facts = [
+        Fact("fact-1", "麻疹", "并发症", "肺炎", ORIGIN),
+        Fact("fact-2", "荨麻疹", "并发症", "喉水肿", ORIGIN),
+        Fact("fact-3", "痔", "科室", "肛肠科", ORIGIN),
+        Fact("fact-4", "麻疹", "并发症", "麻疹脑炎", ORIGIN),
+        Fact("fact-5", "麻疹脑炎", "并发症", "癫痫", ORIGIN),
+    ]
+    asked = replace(ASKED, origin=replace(ASKED.origin, parents=("fact-1", "fact-4")))
+    paid = ["麻疹的并发症：肺炎、麻疹脑炎。", "肺炎、麻疹脑炎。", "麻疹与荨麻疹不同，可有肺炎、麻疹脑炎。"]
+    unpaid = ["荨麻疹的并发症：肺炎、麻疹脑炎。", "痔的并发症：肺炎、麻疹脑炎。"]
+    assert score(from_facts(facts), [*paid, *unpaid], asked) == [1.0] * 3 + [0.0] * 2
+
+
+def test_denials_within_the_facts_deny_nothing() -> None:
+    facts = [
+        Fact("fact-1", "安络宁", "护理", "按时服药", ORIGIN),
+        Fact("fact-2", "安络宁", "护理", "不自行停用降压药", ORIGIN),
+        Fact("fact-3", "安络宁", "禁忌", "孕妇", ORIGIN),
+    ]
+    texts = ["安络宁的护理要点：按时服药、不自行停用降压药。", "安络宁的护理要点不包括按时服药、不自行停用降压药。"]
+    assert score(from_facts(facts), texts) == [1.0, 0.0]
+    asked = replace(ASKED, origin=replace(ASKED.origin, parents=("fact-3",)))
+    assert score(from_facts(facts), ["安络宁的禁忌：孕妇。", "安络宁的禁忌不是孕妇。"], asked) == [1.0, 0.0]
+
+
+def test_the_answer_of_every_topic_of_the_pack_is_paid() -> None:
+    facts = import_source("pack:starter", root=Path()).facts
+    patterns = read_patterns()
+    built = build(group_topics(facts, patterns), patterns, phrasings=range(1), seed=1, step="qa").samples[::20]
+    given = from_facts(facts)([drawn(sample.messages[-1].content, sample) for sample in built])
+    assert [sample.messages[-1].content for sample, paid in zip(built, given, strict=True) if paid < 1] == []
+    assert len(built) > 500
 
 
 def test_what_the_facts_do_not_say_costs() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen3Config, Qwen3MoeConfig
 
 from xinglin.model.adapter import Tuning, adapt
 from xinglin.train.utilisation import operations, peak
@@ -37,6 +37,15 @@ def test_the_output_layer_counts_for_targets_and_attention_for_each_sample() -> 
     whole, few = (operations(model, [64], targets=count) for count in (64, 10))
     assert whole - few == 6 * 54 * 300 * 64
     assert operations(model, [64], targets=64) > operations(model, [32, 32], targets=64)
+
+
+def test_experts_count_that_are_chosen_and_linear_layers_of_other_kinds_too() -> None:
+    some = Qwen3MoeConfig(**SHAPE, moe_intermediate_size=32, num_experts=8, num_experts_per_tok=2)
+    more = Qwen3MoeConfig(**SHAPE, moe_intermediate_size=32, num_experts=8, num_experts_per_tok=3)
+    fewer, three = (operations(AutoModelForCausalLM.from_config(one), [64], targets=0) for one in (some, more))
+    assert three - fewer == 6 * 64 * 3 * 3 * 32 * 64, "three matrices of an expert in three layers"
+    old = AutoModelForCausalLM.from_config(GPT2Config(vocab_size=300, n_embd=64, n_layer=3, n_head=4))
+    assert operations(old, [64], targets=0) == 6 * 64 * 3 * 12 * 64 * 64 + 6 * 3 * 64 * 64 * 64
 
 
 def test_peaks_go_by_the_name_of_the_card() -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from small_world import DATA, make
+from xinglin import files
 from xinglin.errors import ModelError
 from xinglin.model import load
 from xinglin.model.machine import look
 from xinglin.model.render import Template
-from xinglin.recipe.context import Context
+from xinglin.recipe.context import PASSAGES, Context
 from xinglin.recipe.doctor import Diagnosis, estimate, examine, machine
 from xinglin.recipe.plan import Plan
 from xinglin.recipe.run import Silent, run
+from xinglin.train.estimate import architecture
 from xinglin.train.fit import Schedule
 from xinglin.train.preflight import _SENTENCE, faults, inspect, inspect_texts
 from xinglin.train.pretrain import pretrain
@@ -140,8 +144,50 @@ def test_texts_are_counted_and_timed(tiny_folder: Path, samples: list[Sample], t
     told = [Passage("a", "血压" * 40, (), samples[0].origin), Passage("b", "", (), samples[0].origin)]
     seen = inspect_texts(told, template, length=16)
     assert (seen.samples, seen.dropped, seen.ended, seen.lost, seen.longest) == (2, 1, 1, ("b",), 16)
+    twice = inspect_texts([told[0], *told], template, length=16)
+    assert (twice.samples, twice.dropped, twice.ended) == (3, 1, 2), "a user's texts may share an id"
     # Every piece but the first begins with the last token of the one before.
     assert sum(seen.segments) - len(seen.segments) + 1 == len(template.document("血压" * 40))
+
+
+def test_empty_texts_are_no_matter_of_length(tmp_path: Path) -> None:
+    text = DATA + "  pt: {do: pretrain, model: base, data: books, length: 64}\n"
+    made = make(tmp_path, text)
+    run(made, watcher=Silent(), until="pt")
+    path = made.folder("books") / PASSAGES
+    told = files.read_records(path, Passage)
+    files.write_records(path, [*told, *(replace(one, id=f"{one.id}-0", text="") for one in told)])
+    one = found(make(tmp_path, text), "pt 数据")
+    assert (one.level, "length" in one.fix) == ("warn", False)
+    assert "remove records" in one.fix
+
+
+def test_kto_is_looked_at_with_the_answers_of_strangers(tmp_path: Path) -> None:
+    text = DATA + "  d: {do: dpo, model: base, data: dealt, length: 128}\n"
+    run(make(tmp_path, text), watcher=Silent(), until="base")
+    pairs, triples = (found(make(tmp_path, text.replace("do: dpo", f"do: {do}")), "d 数据") for do in ("dpo", "kto"))
+    two, three = (int(one.detail.rpartition("longest ")[2]) for one in (pairs, triples))
+    assert three > two
+    short = text.replace("do: dpo", "do: kto").replace("length: 128", f"length: {two}")
+    assert "dropped 0" not in found(make(tmp_path, short), "d 数据").detail
+
+
+def test_a_gpt_2_is_estimated_and_a_broken_configuration_has_one_line(tiny_folder: Path, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(tiny_folder, tmp_path / "base"))
+    tokenizer = load.open_tokenizer(str(base))
+    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
+    config = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=256, **ends)
+    GPT2LMHeadModel(config).save_pretrained(base)
+    text = CHAIN.replace("LENGTH", "128").replace(", lora: {rank: 4}", "") + "base: base\n"
+    run(make(tmp_path, text), watcher=Silent(), until="qa")
+    seen = [one for one in examine(make(tmp_path, text)) if one.what.startswith("sft")]
+    assert [(one.level, one.what[4:6]) for one in seen] == [("ok", "内存"), ("ok", "数据"), ("ok", "时间")], seen
+    (base / "config.json").write_text('{"model_type": "gpt2", "n_embd')
+    told = [*examine(make(tmp_path, text))]
+    assert "base 模型 model" in [one.what for one in told if one.level == "fail"]
+    assert not [one for one in told if "内存" in one.what or "时间" in one.what]
+    with pytest.raises(ModelError, match="not a valid JSON"):
+        architecture(str(base))
 
 
 def test_a_length_beyond_the_context_fails_before_anything_is_trained(

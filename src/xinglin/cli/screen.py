@@ -123,6 +123,8 @@ def _number(value: float) -> str:
 
 def show_plan(made: Plan) -> None:
     """The plan as a table."""
+    from xinglin.recipe.parallel import SHARED
+
     table = Table(title=f"{made.recipe.name}（base: {made.recipe.base}，seed: {made.recipe.seed}）", box=None)
     needed = memories(made)
     headings = ("步骤 step", "做 do", "读 reads", "摘要 digest", "状态 state", "预计 time")
@@ -144,7 +146,7 @@ def show_plan(made: Plan) -> None:
     unknown = sum(value is None for value in left)
     more = f"，另有 {unknown} 步无法估计 and {unknown} step(s) without an estimate" if unknown else ""
     out.print(f"待运行 to do: {len(left)}/{len(made.steps)}，预计 about {seconds(known)}{more}")
-    if unknown:
+    if any(one.seconds is None and isinstance(one.step, SHARED) for one in made.steps):
         out.print("数据和底座就绪后 once data and base are there: xinglin doctor RECIPE → 时间 time", markup=False)
 
 

@@ -71,7 +71,7 @@ def adapt(model: PreTrainedModel, tuning: Tuning, *, where: str) -> PreTrainedMo
     if tuning.method != "full":
         model.requires_grad_(False)
     if tuning.method == "freeze":
-        for layer in _layers(model)[-LAST_LAYERS:]:
+        for layer in decoder_layers(model)[-LAST_LAYERS:]:
             layer.requires_grad_(True)
     elif tuning.method == "embeddings":
         model.get_input_embeddings().requires_grad_(True)
@@ -88,7 +88,7 @@ def trainable(model: nn.Module) -> tuple[int, int]:
     return sum(size for size, on in sizes if on), sum(size for size, _ in sizes)
 
 
-def _layers(model: PreTrainedModel) -> nn.ModuleList:
+def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
     """The decoder's layers: the longest list of modules."""
     return max((part for part in model.modules() if isinstance(part, nn.ModuleList)), key=len)
 

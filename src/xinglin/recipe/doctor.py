@@ -135,7 +135,10 @@ def _spec(plan: Plan, step: Planned) -> str:
 
 def _memory(step: Planned, at: Context) -> Iterator[Diagnosis]:
     """Whether a stage fits the memory of this machine, and its samples the model's context."""
-    memory = estimate(step, at)
+    try:
+        memory = estimate(step, at)
+    except MedError:
+        return  # a base that cannot be read has a line of its own
     if memory is None:
         return
     from xinglin.model.machine import look
@@ -187,6 +190,7 @@ def _data(step: _LEARNS, at: Context) -> Iterator[Diagnosis]:
     """What becomes of the texts, conversations or comparisons of a step at its length, and how long it will take."""
     from xinglin.model import load
     from xinglin.model.render import Template
+    from xinglin.train.estimate import architecture
 
     what = f"{at.name} 数据 data"
     first = next(one for one in at.plan.steps if one.name == step.model)
@@ -198,6 +202,7 @@ def _data(step: _LEARNS, at: Context) -> Iterator[Diagnosis]:
         return
     try:
         found = _inspect(step, at, Template(load.open_tokenizer(where)))
+        shape = architecture(where)
     except MedError as error:
         yield Diagnosis("fail", what, f"{error.where}: {error.problem}".removeprefix(": "), error.fix)
         return
@@ -210,13 +215,16 @@ def _data(step: _LEARNS, at: Context) -> Iterator[Diagnosis]:
     if found.lost:
         detail += f"；丢弃的 dropped: {', '.join(found.lost)}"
     dropped = found.dropped > _MANY_DROPPED * found.samples
-    fix = f"length 至少 at least {found.longest}, 现在 now {step.length}" if dropped else ""
+    fix = "删去空的和没有回答的记录 remove records that are empty or have no answer"
+    if found.longest > step.length:
+        fix = f"length 至少 at least {found.longest}, 现在 now {step.length}"
     level: Level = "fail" if found.ended < kept else "warn" if dropped else "ok"
-    yield Diagnosis(level, what, detail, fix)
-    yield from _time(step, at, where, found)
+    yield Diagnosis(level, what, detail, fix if dropped else "")
+    yield from _time(step, at, shape, found)
 
 
 def _inspect(step: _LEARNS, at: Context, template: Any) -> Any:
+    from xinglin.train.preference import WITH_STRANGERS
     from xinglin.train.preflight import inspect, inspect_groups, inspect_texts
 
     if isinstance(step, training.Pretrain):
@@ -225,22 +233,22 @@ def _inspect(step: _LEARNS, at: Context, template: Any) -> Any:
         return inspect(at.read(step.data, SAMPLES, Sample), template, length=step.length)
     groups = comparisons(at, step.data)[0]
     chosen = spread(groups, step.most) if isinstance(step, training.Prefer) else groups
-    return inspect_groups(chosen, template, length=step.length)
+    return inspect_groups(chosen, template, length=step.length, strangers=step.do in WITH_STRANGERS)
 
 
-def _time(step: _LEARNS, at: Context, where: str, seen: Any) -> Iterator[Diagnosis]:
+def _time(step: _LEARNS, at: Context, shape: Any, seen: Any) -> Iterator[Diagnosis]:
     """How long a step will take on this machine."""
     from xinglin.train.duration import duration
-    from xinglin.train.estimate import architecture
     from xinglin.train.preference import ALONE
 
     tokens = sum(seen.segments)
     took = duration(
-        architecture(where), tuning(step), schedule(step, at), segments=seen.segments,
+        shape, tuning(step), schedule(step, at), segments=seen.segments,
         # A reward model has no output layer over words.
         targets=0 if isinstance(step, training.Reward) else round(seen.targets * tokens),
         reference=isinstance(step, training.Prefer) and step.do not in ALONE,
     )  # fmt: skip
     if took is not None:
-        detail = f"约 about {spell_seconds(took)}；{tokens:,} token × {step.epochs:g} 轮 epochs"
+        trained = round(tokens * (1 - getattr(step, "heldout", 0.0)))
+        detail = f"约 about {spell_seconds(took)}；{trained:,} token × {step.epochs:g} 轮 epochs"
         yield Diagnosis("ok", f"{at.name} 时间 time", detail)

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from xinglin.model import load
-from xinglin.model.adapter import Tuning, linear_names
+from xinglin.model.adapter import Tuning, decoder_layers, linear_names
 from xinglin.model.attached import base_of
 from xinglin.model.card import is_adapter
 from xinglin.train.fit import Schedule
@@ -63,7 +63,8 @@ def architecture(spec: str) -> Any:
     folder = load.local(spec)
     while is_adapter(folder):
         folder = load.local(base_of(folder))
-    return AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    with load.explained(spec):
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
 
 
 def estimate(spec: str, tuning: Tuning, schedule: Schedule) -> Memory:
@@ -93,7 +94,18 @@ def estimate_online(config: Any, tuning: Tuning, drawing: Drawing) -> Memory:
 def cache_bytes(config: Any, *, element: float = 2.0) -> float:
     """Bytes of keys and values that generation keeps for one token."""
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 2 * element * config.num_hidden_layers * config.num_key_value_heads * size
+    return 2 * element * config.num_hidden_layers * _keys(config) * size
+
+
+def inner_size(config: Any) -> int:
+    """Numbers between the two halves of a feed-forward layer; older architectures say so by other names, or not."""
+    names = ("intermediate_size", "ffn_dim", "n_inner")
+    return next((size for name in names if (size := getattr(config, name, None))), 4 * config.hidden_size)
+
+
+def _keys(config: Any) -> int:
+    """Heads of keys and values; without a number of their own as many as of queries."""
+    return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
 
 
 def estimate_config(config: Any, tuning: Tuning, schedule: Schedule, *, element: float = 2.0) -> Memory:
@@ -131,7 +143,7 @@ def _gib(size: float) -> float:
 
 
 def _layer(model: Any) -> int:
-    return sum(weight.numel() for weight in model.base_model.layers[0].parameters())
+    return sum(weight.numel() for weight in decoder_layers(model)[0].parameters())
 
 
 def _adapter(model: Any, tuning: Tuning) -> int:
@@ -149,9 +161,9 @@ def token_bytes(config: Any, *, recompute: bool, element: float = 2.0) -> float:
     A layer keeps what its norms, projections, rotary embeddings, attention and gated feed-forward need for the backward
     pass; recomputing keeps the input of every layer and the inside of one.
     """
-    hidden, inner = config.hidden_size, config.intermediate_size
+    hidden, inner = config.hidden_size, inner_size(config)
     size = getattr(config, "head_dim", None) or hidden // config.num_attention_heads
-    queries, keys = config.num_attention_heads * size, config.num_key_value_heads * size
+    queries, keys = config.num_attention_heads * size, _keys(config) * size
     layer = _HIDDEN * hidden + _QUERIES * queries + _KEYS * keys + _INNER * inner
     layers = config.num_hidden_layers
     return element * (2 * hidden + (layers * hidden + layer if recompute else layers * layer))

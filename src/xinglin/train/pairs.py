@@ -33,12 +33,27 @@ def encode_group(one: Preference | Ranking, template: Template) -> list[Encoded]
     ]
 
 
-def pack_pairs(preferences: Sequence[Preference | Ranking], template: Template, *, length: int) -> Rows:
+def encode_groups(
+    records: Sequence[Preference | Ranking], template: Template, *, strangers: bool = False
+) -> list[list[Encoded]]:
+    """All pairs or rankings encoded; with `strangers` each has the best answer of the next one behind its own (KTO)."""
+    groups = [encode_group(one, template) for one in records]
+    if strangers:
+        for at, one in enumerate(records):
+            other = answers_of(records[(at + 1) % len(records)])[0]
+            stranger = template.encode([*one.prompt, Message("assistant", other)])
+            groups[at].append(replace(stranger, name=one.id))
+    return groups
+
+
+def pack_pairs(
+    preferences: Sequence[Preference | Ranking], template: Template, *, length: int, strangers: bool = False
+) -> Rows:
     """Pack pairs or rankings into rows of `length` tokens; a group longer than a row is dropped and counted."""
     if not preferences:
         raise DataError("there are no preference pairs to train on", fix="check the steps this stage reads")
     template.check()
-    return pack([encode_group(one, template) for one in preferences], length=length)
+    return pack(encode_groups(preferences, template, strangers=strangers), length=length)
 
 
 def count_groups(batch: Batch) -> int:

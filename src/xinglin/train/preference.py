@@ -29,14 +29,14 @@ from transformers import PreTrainedModel
 
 from xinglin.model.adapter import FULL, Tuning
 from xinglin.model.attention import Batch, beside, packed
-from xinglin.model.render import Encoded, Template
+from xinglin.model.render import Template
 from xinglin.model.score import target_logits, token_logprobs
-from xinglin.train.batches import Rows, collate, pack, segment_ids, targets
+from xinglin.train.batches import Rows, collate, segment_ids, targets
 from xinglin.train.fit import Schedule, begin, fit, keep
 from xinglin.train.objective import Objective, Part
-from xinglin.train.pairs import count_groups, encode_group, pack_pairs
+from xinglin.train.pairs import count_groups, pack_pairs
 from xinglin.train.recorder import Progress
-from xinglin.types import Message, Preference
+from xinglin.types import Preference
 
 Method = Literal["dpo", "ipo", "kto", "orpo", "simpo"]
 _ROWS = 4
@@ -152,6 +152,8 @@ DEFAULTS: dict[str, Pull] = {
 """The values of the papers; DPO with the anchor that a small model needs."""
 ALONE = ("orpo", "simpo")
 """Methods without a reference."""
+WITH_STRANGERS = ("kto",)
+"""Methods that also look at the answer to another prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,16 +203,6 @@ def reference_logprobs(model: PreTrainedModel, rows: Rows) -> dict[str, tuple[fl
     return found
 
 
-def _pack_with_strangers(preferences: Sequence[Preference], template: Template, *, length: int) -> Rows:
-    """Pairs with, as a third segment, the chosen answer of the next pair after this pair's prompt (KTO)."""
-    groups: list[list[Encoded]] = []
-    for at, one in enumerate(preferences):
-        other = preferences[(at + 1) % len(preferences)].chosen
-        stranger = template.encode([*one.prompt, Message("assistant", other)])
-        groups.append([*encode_group(one, template), replace(stranger, name=one.id)])
-    return pack(groups, length=length)
-
-
 def align(
     base: Path | str,
     preferences: Sequence[Preference],
@@ -226,9 +218,7 @@ def align(
     template = Template(tokenizer)
     # Names are keys of the reference's log-probabilities, and nothing says that the ids of a user's file differ.
     named = [replace(one, id=f"{one.id}#{at}") for at, one in enumerate(preferences)]
-    rows = pack_pairs(named, template, length=schedule.length)
-    if pull.method == "kto":
-        rows = _pack_with_strangers(named, template, length=schedule.length)
+    rows = pack_pairs(named, template, length=schedule.length, strangers=pull.method in WITH_STRANGERS)
     reference = {} if pull.method in ALONE else reference_logprobs(model, rows)
     objective = Objective(Aim(pull, reference), count_groups)
     fit(model, rows.rows, objective=objective, schedule=schedule, folder=folder, progress=progress)

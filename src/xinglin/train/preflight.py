@@ -13,7 +13,7 @@ from xinglin.model import load
 from xinglin.model.render import Template
 from xinglin.model.score import token_logprobs
 from xinglin.train.batches import Rows, encode_passages, encode_samples, pack
-from xinglin.train.pairs import encode_group, pack_pairs
+from xinglin.train.pairs import encode_groups, pack_pairs
 from xinglin.types import Message, Passage, Preference, Ranking, Sample
 
 _SENTENCE = "高血压患者应当低盐饮食，适量运动，按时服药，并定期测量血压。如果出现胸痛或者呼吸困难，请立即就医。"
@@ -67,10 +67,13 @@ def inspect(samples: Sequence[Sample], template: Template, *, length: int) -> In
     )
 
 
-def inspect_groups(records: Sequence[Preference | Ranking], template: Template, *, length: int) -> Inspection:
+def inspect_groups(
+    records: Sequence[Preference | Ranking], template: Template, *, length: int, strangers: bool = False
+) -> Inspection:
     """Look at pairs or rankings likewise; a group that does not fit a row is dropped whole."""
-    rows = pack_pairs(records, template, length=length)
-    groups = {one.id: encode_group(one, template) for one in records}
+    rows = pack_pairs(records, template, length=length, strangers=strangers)
+    encoded = encode_groups(records, template, strangers=strangers)
+    groups = {one.id: answers for one, answers in zip(records, encoded, strict=True)}
     sizes = {name: sum(len(answer.ids) for answer in answers) for name, answers in groups.items()}
     kept = {name: answers for name, answers in groups.items() if sizes[name] <= length}
     return Inspection(
@@ -91,16 +94,17 @@ def inspect_texts(passages: Sequence[Passage], template: Template, *, length: in
     pieces = encode_passages(passages, template, length=length)
     rows = pack([[piece] for piece in pieces], length=length)
     kept = {piece.name for piece in pieces}
+    lost = tuple(one.id for one in passages if one.id not in kept)
     return Inspection(
         samples=len(passages),
-        dropped=len(passages) - len(kept),
+        dropped=len(lost),
         shortened=0,
-        ended=len(kept),
+        ended=len(passages) - len(lost),
         targets=rows.targets / rows.tokens,
         fill=rows.tokens / (len(rows.rows) * length),
         longest=max(_segments(rows)),
         segments=_segments(rows),
-        lost=tuple(one.id for one in passages if one.id not in kept)[:_NAMED],
+        lost=lost[:_NAMED],
     )
 
 

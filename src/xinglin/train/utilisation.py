@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 PEAKS = {
     "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "H800": 989e12, "H20": 148e12, "B200": 2250e12,
@@ -37,8 +37,18 @@ def operations(model: nn.Module, segments: Sequence[int], *, targets: int) -> fl
     wide = config.num_attention_heads * size
     total = 12.0 / 2 * config.num_hidden_layers * wide * sum(length * length for length in segments)
     for part in model.modules():
-        weight = getattr(part, "weight", None)
-        if isinstance(part, nn.Linear) and isinstance(weight, torch.Tensor):
-            factor = 6.0 if weight.requires_grad else 4.0
-            total += factor * part.in_features * part.out_features * (targets if part is head else tokens)
+        if size := _products(part, config):
+            factor = 6.0 if any(weight.requires_grad for weight in part.parameters(recurse=False)) else 4.0
+            total += factor * size * (targets if part is head else tokens)
     return total
+
+
+def _products(part: nn.Module, config: Any) -> float:
+    """Numbers of a module's own weights that a token is multiplied with; of experts, those that are chosen for it."""
+    if isinstance(part, nn.Linear):  # in 4 bits the weight's shape is another
+        return part.in_features * part.out_features
+    if isinstance(part, Conv1D):  # what GPT-2 has for a linear layer
+        return part.weight.numel()
+    stacks = [weight for name, weight in part.named_parameters(recurse=False) if name.endswith("_proj")]
+    chosen = getattr(config, "num_experts_per_tok", None) or 0
+    return sum(chosen * weight.numel() / len(weight) for weight in stacks if weight.dim() == 3)
