@@ -114,6 +114,10 @@ class Message:
     content: str
 
 
+GOOD_ANSWER, BAD_ANSWER = "kto:good", "kto:bad"
+"""Tags of a sample whose answer somebody has judged; a bad one is never learnt as an answer to give."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A training conversation. `extra` keeps unknown columns, so that a round trip loses nothing."""

@@ -23,7 +23,8 @@ from xinglin import files
 from xinglin.chat.local import Local
 from xinglin.errors import CapError, DataError, MedError, ModelError
 from xinglin.model import load, tiny
-from xinglin.model.card import CARD, read_card
+from xinglin.model.card import ADAPTER, CARD, WEIGHTS, read_card
+from xinglin.model.merge import merge
 from xinglin.model.rewarder import Rewarder
 from xinglin.types import Checkpoint, Message, Origin, Preference, Sampling
 
@@ -282,3 +283,24 @@ def test_libraries_say_nothing_when_they_are_imported() -> None:
         [sys.executable, "-c", "import xinglin.train.group"], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_file_is_never_taken_for_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files.write_text(tmp_path / "data" / "rows.json", "[]")
+    with pytest.raises(ModelError, match="this is a file"):
+        load.local("data/rows.json")
+
+
+def test_weights_can_be_read_by_whoever_may_read_the_folder(tiny_folder: Path) -> None:
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tiny_folder.iterdir()}
+    assert modes["model.safetensors"] == modes[CARD]
+
+
+def test_an_adapter_that_was_moved_away_from_its_base_says_so(tmp_path: Path) -> None:
+    files.write_json(tmp_path / ADAPTER, {"peft_type": "LORA", "base_model_name_or_path": "../../sft/model"})
+    (tmp_path / WEIGHTS).touch()
+    with pytest.raises(ModelError, match="the base that the adapter names is not there") as caught:
+        merge([tmp_path], tmp_path / "merged")
+    assert caught.value.where == str(tmp_path)
+    assert "--base" in caught.value.fix

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from xinglin import api, files
-from xinglin.errors import GateError, RecipeError
+from xinglin.errors import DataError, GateError, RecipeError
 from xinglin.recipe.manifest import read_manifest
 from xinglin.recipe.plan import Plan
 from xinglin.recipe.run import Silent, run
-from xinglin.types import Passage, Preference, Sample
+from xinglin.types import Origin, Passage, Preference, Sample
 
 ROWS = [
     {"instruction": "最近三天头痛并且恶心怎么办", "input": "", "output": "注意休息，必要时到医院检查。"},
@@ -84,7 +84,7 @@ def test_a_changed_source_file_runs_the_import_again(tmp_path: Path) -> None:
         ("inputs: [raw]", "inputs: [row]", "there is no step 'row' above"),
         ("inputs: [raw]", "inputs: []", "once.inputs"),
         ("licence: CC-BY-4.0", "noun: facts", "raw.noun: 'facts' is not known"),
-        ("licence: CC-BY-4.0", "noun: questions", "rows become Sample records, and noun is questions"),
+        ("licence: CC-BY-4.0", "noun: questions", "rows are read as samples, and questions are needed"),
         ("do: dedup", "do: dedupe", "unknown `do`: 'dedupe'"),
     ],
 )
@@ -146,3 +146,35 @@ def test_every_verb_is_a_step(tmp_path: Path) -> None:
     noisy = files.read_records(plotted.folder("noisy") / "samples.jsonl", Sample)
     assert sum("noise:mixed:3" in sample.tags for sample in noisy) == kept
     assert numbers(plotted, "mixed")["kept"]
+
+
+def test_our_own_records_of_any_noun_are_imported_as_they_are(tmp_path: Path) -> None:
+    origin = Origin("书.txt", "3", licence="CC-BY-4.0", kind="document")
+    files.write_records(tmp_path / "p.jsonl", [Passage("passage-1", "发热应多饮水。", facts=(), origin=origin)])
+    plotted = made(tmp_path, "name: own\nsteps:\n  raw: {do: import, input: [p.jsonl], noun: passages, licence: MIT}\n")
+    (passage,) = files.read_records(plotted.folder("raw") / "passages.jsonl", Passage)
+    assert (passage.id, passage.text, passage.origin) == ("passage-1", "发热应多饮水。", origin)
+
+
+def test_rows_of_another_noun_are_refused_with_the_file_and_the_columns_that_are_needed(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "qa.csv", "question,answer\n头痛怎么办,多休息\n")
+    with pytest.raises(DataError, match="read as questions, and samples are needed") as caught:
+        made(tmp_path, "name: other\nsteps:\n  raw: {do: import, input: [qa.csv]}\n")
+    assert "qa.csv" in caught.value.where
+    assert "instruction, output" in caught.value.fix
+
+
+def test_too_many_bad_rows_say_which_is_the_first_and_leave_the_list(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "bad.jsonl", json.dumps(ROWS[0], ensure_ascii=False) + '\n{"instruction": \n')
+    with pytest.raises(DataError, match=r"1 of 2 rows could not be read.*first: malformed JSON") as caught:
+        made(tmp_path, "name: bad\nsteps:\n  raw: {do: import, input: [bad.jsonl]}\n")
+    assert caught.value.where.endswith("bad.jsonl:2")
+    (dropped,) = (tmp_path / "runs" / "bad").glob("raw-*/dropped.jsonl")
+    assert "bad.jsonl:2" in dropped.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ["[]", "\n \n", "{}"])
+def test_a_file_without_rows_is_not_asked_for_its_format(text: str, tmp_path: Path) -> None:
+    files.write_text(tmp_path / "none.json", text)
+    with pytest.raises(DataError, match="no rows in the file"):
+        made(tmp_path, "name: none\nsteps:\n  raw: {do: import, input: [none.json]}\n")

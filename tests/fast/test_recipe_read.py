@@ -210,7 +210,7 @@ def test_settings_change_knobs_of_steps_and_of_the_recipe(tmp_path: Path) -> Non
         ("sft.epochs=[", "--set sft.epochs=[", "cannot set 'sft.epochs'", "YAML value"),
         ("stf.epochs=3", "--set stf.epochs=3", "there is no 'stf' to set", "did you mean 'sft'?"),
         ("sede=3", "--set sede=3", "there is no 'sede' to set", "did you mean 'seed'?"),
-        ("sft=3", "--set sft=3", "there is no 'sft' to set", "--set step.knob=value"),
+        ("sft=3", "--set sft=3", "there is no 'sft' to set", "knobs of sft: epochs, "),
         ("name.x=3", "--set name.x=3", "there is no 'name.x' to set", "nothing can be set below it"),
         ("kb.sources.0=a", "--set kb.sources.0=a", "there is no 'kb.sources.0' to set", "nothing can be set below it"),
         ("pt.data=qa", "--set pt.data=qa", "steps.pt.data needs passages, but 'qa' makes", "books"),

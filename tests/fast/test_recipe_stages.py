@@ -12,7 +12,7 @@ from xinglin.errors import GateError, RecipeError
 from xinglin.recipe.gate import check_judge
 from xinglin.recipe.manifest import Manifest
 from xinglin.recipe.read import read_recipe
-from xinglin.recipe.training import Sft
+from xinglin.recipe.training import Grouped, Sft
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,14 @@ def test_a_mistake_in_a_training_step_stops_before_anything_runs(line: str, prob
         read_recipe(tmp_path / "recipe.yaml")
     assert "recipe.yaml:" in caught.value.where
     assert caught.value.code == 2
+
+
+def test_a_verifier_is_set_by_its_name(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "recipe.yaml", f"{DATA}  rl: {{do: grpo, model: base, prompts: qa}}\n")
+    recipe = read_recipe(tmp_path / "recipe.yaml", settings=["rl.verify.form=1", "rl.verify.safety=0.5"])
+    step = recipe.steps["rl"]
+    assert isinstance(step, Grouped)
+    assert step.verify == {"form": 1, "safety": 0.5}
 
 
 def test_settings_reach_mappings_that_the_file_leaves_out(tmp_path: Path) -> None:
@@ -103,3 +111,17 @@ def test_the_launch_that_a_recipe_advises_can_be_planned(name: str, settings: li
     path = Path(__file__).parents[2] / "recipes" / f"{name}.yaml"
     assert all(f"--set {one}" in path.read_text(encoding="utf-8") for one in settings)
     read_recipe(path, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("lines", "fix"),
+    [
+        ("  sft: {do: sft, model: base, data: qa, lora: {rnak: 8}}\n", "did you mean 'rank'? allowed: rank, alpha,"),
+        ("  sft: {do: sft, model: base, data: qa}\nlaunch: {proceses: 2}\n", "did you mean 'processes'? allowed: proc"),
+    ],
+)
+def test_a_misspelt_key_of_a_block_is_told_the_keys_of_that_block(lines: str, fix: str, tmp_path: Path) -> None:
+    files.write_text(tmp_path / "recipe.yaml", DATA + lines)
+    with pytest.raises(RecipeError, match="unknown key") as caught:
+        read_recipe(tmp_path / "recipe.yaml")
+    assert caught.value.fix.startswith(fix)

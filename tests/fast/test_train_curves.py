@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from xinglin.train.curves import LABELS, draw, read_metrics, write_page
@@ -37,3 +39,9 @@ def test_the_picture_has_room_for_many_columns(tmp_path: Path) -> None:
     assert len(read_metrics(path)) == len(LABELS) + 1
     draw(path, tmp_path / "curve.png", stage="ppo")
     assert (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_giving_curves_to_tensorboard_loads_no_torch() -> None:
+    code = "import sys, xinglin.train.board; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, OPTConfig, Qwen3Config
 
+from xinglin.errors import ModelError
 from xinglin.model.adapter import Tuning, adapt, trainable
 from xinglin.model.attention import lay_out, packed
-from xinglin.train.estimate import Memory, cache_bytes, estimate_config, fits, inner_size, token_bytes
+from xinglin.train.estimate import (
+    Memory,
+    architecture,
+    cache_bytes,
+    estimate_config,
+    fits,
+    inner_size,
+    token_bytes,
+)  # fmt: skip
 from xinglin.train.fit import Schedule
 from xinglin.train.launch import Launch
 
@@ -109,3 +119,14 @@ def test_sharing_out_divides_what_it_says_it_divides() -> None:
     assert zero3 == fsdp
     assert zero3.weights == pytest.approx(ddp.weights / 8)
     assert made("zero3", offload=True).total < zero3.total
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [("", "no config.json"), ("{", "not valid JSON"), ('{"model_type": "nonsense"}', "cannot be opened")],
+)
+def test_a_folder_that_is_no_model_is_a_model_error(config: str, problem: str, tmp_path: Path) -> None:
+    if config:
+        (tmp_path / "config.json").write_text(config, encoding="utf-8")
+    with pytest.raises(ModelError, match=problem):
+        architecture(str(tmp_path))

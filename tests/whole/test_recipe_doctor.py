@@ -186,7 +186,7 @@ def test_a_gpt_2_is_estimated_and_a_broken_configuration_has_one_line(tiny_folde
     told = [*examine(make(tmp_path, text))]
     assert "base 模型 model" in [one.what for one in told if one.level == "fail"]
     assert not [one for one in told if "内存" in one.what or "时间" in one.what]
-    with pytest.raises(ModelError, match="not a valid JSON"):
+    with pytest.raises(ModelError, match="not valid JSON"):
         architecture(str(base))
 
 
@@ -241,3 +241,13 @@ def test_every_shipped_recipe_is_well_formed(name: str) -> None:
     recipe = read_recipe(Path(__file__).parents[2] / "recipes" / f"{name}.yaml", settings=["base=tiny"])
     assert recipe.name == name
     assert recipe.serve
+
+
+def test_a_base_that_is_no_model_fails_and_the_other_checks_go_on(tiny_folder: Path, tmp_path: Path) -> None:
+    chain = "base: given\n" + CHAIN.replace("LENGTH", "64")
+    shutil.copytree(tiny_folder, tmp_path / "given")
+    run(make(tmp_path, chain), watcher=Silent(), until="qa")
+    for config in ('{"model_type": "nonsense"}', "{", ""):
+        (tmp_path / "given" / "config.json").write_text(config, encoding="utf-8")
+        told = [(one.what.partition(" ")[0], one.level) for one in examine(make(tmp_path, chain))]
+        assert told == [("base", "fail"), ("sft", "fail")]

@@ -11,9 +11,11 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event  # type: ignore[attr-defined] - made by protobuf
 
 from xinglin import files
-from xinglin.errors import DataError, EngineError, RecipeError
+from xinglin.cli import invoke
+from xinglin.errors import DataError, EngineError, ModelError, RecipeError
 from xinglin.recipe import run as recipe_run
 from xinglin.recipe.manifest import read_manifest
+from xinglin.recipe.models import weights_of
 from xinglin.recipe.plan import plan
 from xinglin.recipe.read import read_recipe
 from xinglin.recipe.single import NOUNS, Single, plan_single
@@ -107,3 +109,25 @@ def test_without_tensorboardx_the_command_says_what_to_install(tmp_path: Path, m
     with pytest.raises(EngineError, match="needs tensorboardX") as caught:
         Board([tmp_path], tmp_path / "board")
     assert "xinglin[tensorboard]" in caught.value.fix
+
+
+def test_a_reward_that_needs_other_steps_is_sent_to_a_recipe(data: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    for settings in ([], ["reward=rm"], ["verify={facts: 1}"]):
+        with pytest.raises(RecipeError) as caught:
+            plan_single(Single("grpo", str(tiny_folder), [data], settings=settings), runs=tmp_path / "runs")
+        assert "--set 'verify={form: 1, safety: 1}'" in caught.value.fix
+        assert "recipe" in caught.value.fix
+
+
+def test_commands_for_models_take_the_folder_of_a_step(tiny_folder: Path, tmp_path: Path) -> None:
+    assert weights_of(str(tiny_folder.parent)) == str(tiny_folder)
+    assert weights_of(str(tiny_folder)) == str(tiny_folder)
+    text = tmp_path / "book.txt"
+    text.write_text("安络宁适应症安络宁适应症\n" * 9, encoding="utf-8")
+    with pytest.raises(DataError, match=r"no frequent words|no text"):  # opened, and learnt nothing from this
+        invoke(["model", "vocab", str(tiny_folder.parent), str(text), "-o", str(tmp_path / "wide")])
+    with pytest.raises(ModelError, match="holds no adapter") as caught:
+        invoke(["model", "merge", str(tiny_folder.parent), "-o", str(tmp_path / "merged")])
+    assert caught.value.where == str(tiny_folder)
+    with pytest.raises(DataError, match="this is a file"):
+        invoke(["model", "merge", str(tiny_folder.parent), "-o", str(text)])

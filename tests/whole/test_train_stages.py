@@ -34,7 +34,7 @@ from xinglin.train.reject import Draw, keep_best, prompt_of
 from xinglin.train.resume import last_checkpoint, seal
 from xinglin.train.reward import reward
 from xinglin.train.sft import sft
-from xinglin.types import Message, Origin, Passage, Preference, Sample
+from xinglin.types import BAD_ANSWER, Message, Origin, Passage, Preference, Sample
 
 LENGTH = 128
 SHORT = Schedule(epochs=1, batch=2, rate=5e-3, seed=2, length=LENGTH)
@@ -282,10 +282,12 @@ def test_a_stage_without_data_is_an_error_before_any_training(
     origin = samples[0].origin
     same = Preference("preference-1", (Message("user", "问"),), "头痛。", "头痛。 ", origin)
     mute = Sample("sample-mute", (Message("user", "问"),), origin)
+    wrong = replace(samples[0], tags=(BAD_ANSWER,))
     options: dict[str, Any] = {"schedule": replace(SHORT, length=64)}
     calls: dict[str, Callable[[], object]] = {
         "no samples": lambda: sft(tiny_folder, [], tmp_path, **options),
         "no trainable sample": lambda: sft(tiny_folder, [mute], tmp_path, **options),
+        "no trainable sample is": lambda: sft(tiny_folder, [wrong], tmp_path, **options),
         "no preference pairs": lambda: reward(tiny_folder, [], tmp_path, **options),
         "are the same": lambda: align(tiny_folder, [same], tmp_path, pull=Pull("dpo"), **options),
         "no trainable": lambda: pretrain(tiny_folder, [], tmp_path, **options),

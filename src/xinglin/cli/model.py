@@ -19,6 +19,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="供程序读取的 JSON �
 def _fresh(folder: Path) -> None:
     from xinglin.errors import DataError
 
+    if folder.is_file():
+        raise DataError("this is a file, a folder is written", where=str(folder), fix="name a new folder")
     if folder.exists() and any(folder.iterdir()):
         raise DataError("the folder is not empty", where=str(folder), fix="name a new folder, nothing is overwritten")
 
@@ -39,18 +41,27 @@ def vocab(
     from xinglin import files
     from xinglin.cli import screen
     from xinglin.model.vocab import extend
+    from xinglin.recipe.models import weights_of
 
     made = extend(
-        model, (files.read_document(path).text for path in texts), out, pieces=pieces, multiple=multiple, seed=seed
+        weights_of(model),
+        (files.read_document(path).text for path in texts),
+        out,
+        pieces=pieces,
+        multiple=multiple,
+        seed=seed,
     )
     if as_json:
         screen.print_json(asdict(made))
         return
     print(f"词表 vocabulary {made.before:,} + {made.added:,}；嵌入行 rows {made.rows:,}")
-    print(
-        f"每词字数 characters per token {made.compression_before:.3f} → {made.compression_after:.3f} "
-        f"（留出 held out {made.heldout:,} 字，新词占 new tokens {made.used:.1%}）"
-    )
+    if made.heldout:
+        print(
+            f"每词字数 characters per token {made.compression_before:.3f} → {made.compression_after:.3f} "
+            f"（留出 held out {made.heldout:,} 字，新词占 new tokens {made.used:.1%}）"
+        )
+    else:
+        print("每词字数 characters per token：段落太少，无留出文本可量 too few paragraphs to hold some out and measure")
     print("例 e.g. " + " ".join(made.examples[:20]))
 
 
@@ -67,8 +78,10 @@ def merge(
     from xinglin.cli import screen
     from xinglin.model.merge import TOLERANCE
     from xinglin.model.merge import merge as put_together
+    from xinglin.recipe.models import weights_of
 
-    difference = put_together(adapters, out, base=base)
+    named = [Path(weights_of(str(adapter))) for adapter in adapters]
+    difference = put_together(named, out, base=weights_of(base) if base else "")
     if as_json:
         screen.print_json({"difference": difference, "tolerance": TOLERANCE})
     else:

@@ -108,7 +108,8 @@ class Progress:
             for name, value in list(manifest.numbers.items())[:6]
             if isinstance(value, int | float)
         )
-        err.print(f"  [green]✓[/green] {step.name:<12} {seconds(manifest.seconds):>8}  [dim]{escape(shown)}[/dim]")
+        line = f"  [green]✓[/green] {step.name:<12} {seconds(manifest.seconds):>8}  [dim]{escape(shown)}[/dim]"
+        err.print(line, soft_wrap=True)  # one line a step in a log, too
 
     def close(self) -> None:
         """Remove the bar."""
@@ -168,9 +169,9 @@ def show_diagnoses(findings: Sequence[Diagnosis]) -> None:
     """What the doctor found, one line each, with what to do."""
     marks = {"ok": "[green]✓[/green]", "warn": "[yellow]![/yellow]", "fail": "[red]✗[/red]"}
     for one in findings:
-        out.print(f"{marks[one.level]} {escape(one.what)}：{escape(one.detail)}")
+        out.print(f"{marks[one.level]} {escape(one.what)}：{escape(one.detail)}", soft_wrap=True)
         if one.fix:
-            out.print(f"    → {escape(one.fix)}")
+            out.print(f"    → {escape(one.fix)}", soft_wrap=True)
 
 
 def show_results(made: Plan, results: Sequence[Summary]) -> None:

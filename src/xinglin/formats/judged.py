@@ -13,10 +13,8 @@ from xinglin.formats.labelled import Place, as_read, cannot, labelled_format, un
 from xinglin.formats.row import Format
 from xinglin.formats.samples import Fields, Parsed, Unfit, build, keep, mapping, rest, said
 from xinglin.formats.turning import read_answer, read_turns, write_answer, write_turns
-from xinglin.types import Sample
+from xinglin.types import BAD_ANSWER, GOOD_ANSWER, Sample
 
-GOOD, BAD = "kto:good", "kto:bad"
-"""The tags of an answer that was judged."""
 _WORDS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -31,15 +29,15 @@ def parse_judged(name: str, column: str, parse: Callable[[Any], Parsed], value: 
     # A flag that is not a plain true or false stands in its own column, from which it is written again.
     kept = {} if flag is good else {column: flag}
     parsed.extra = {**parsed.extra, **kept}
-    parsed.tags = (*parsed.tags, GOOD if good else BAD)
+    parsed.tags = (*parsed.tags, GOOD_ANSWER if good else BAD_ANSWER)
     return build(parsed, place.source, str(place.number))
 
 
 def render_judged(name: str, column: str, render: Callable[[Sample], dict[str, Any]], sample: Sample) -> dict[str, Any]:
     """The row of a sample that was judged."""
-    if (GOOD in sample.tags) == (BAD in sample.tags):
-        raise cannot(sample, name, f"it needs one of the tags {GOOD} and {BAD}")
-    good = GOOD in sample.tags
+    if (GOOD_ANSWER in sample.tags) == (BAD_ANSWER in sample.tags):
+        raise cannot(sample, name, f"it needs one of the tags {GOOD_ANSWER} and {BAD_ANSWER}")
+    good = GOOD_ANSWER in sample.tags
     flag = sample.extra.get(column)
     kept = flag if flag is not None and _WORDS.get(str(flag).strip().lower()) == good else good
     return {**render(replace(sample, extra=rest(sample.extra, (column,)))), column: kept}

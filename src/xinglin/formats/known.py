@@ -37,7 +37,7 @@ def by_name(name: str) -> Format:
     """The format of this name; a DataError lists the names that are known."""
     found = next((one for one in FORMATS if one.name == name), None)
     if found is None:
-        raise DataError(f"no format {name}", where="--format", fix=f"known: auto, {_names()}")
+        raise DataError(f"no format {name}", where="format", fix=f"known: auto, {_names()}")
     return found
 
 
@@ -49,7 +49,9 @@ def detect(rows: Sequence[Row], *, where: str = "") -> Format:
     for one in FORMATS:
         if one.fits(rows):
             return one
-    raise DataError(f"unknown format: {_seen(rows)}", where=where, fix=f"name one with --format: {_names()}")
+    if not any(row.value.strip() if isinstance(row.value, str) else row.value for row in rows):
+        raise DataError("no rows in the file", where=where, fix="give a file with one record a row or line")
+    raise DataError(f"unknown format: {_seen(rows)}", where=where, fix=f"name one (`format`, --format): {_names()}")
 
 
 def _names() -> str:
@@ -65,8 +67,6 @@ def _seen(rows: Sequence[Row]) -> str:
         keys = list(dict.fromkeys(str(key) for value in objects for key in value))
         more = f" and {len(keys) - 20} more" if len(keys) > 20 else ""
         return f"objects with the keys {', '.join(key[:40] for key in keys[:20])}{more}"
-    if not rows:
-        return "the file has no rows"
     texts = [row.value for row in rows if isinstance(row.value, str) and row.value.strip()]
     if not texts:
         return f"rows that are {type(rows[0].value).__name__}"

@@ -46,6 +46,11 @@ def _read(line: str, where: str) -> Record | Bad:
         value = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
         return Bad(where, f"malformed JSON: {error}")
+    return record_of(value, where)
+
+
+def record_of(value: Any, where: str) -> Record | Bad:
+    """The record that a JSON value of our own files is; another value is Bad."""
     if not isinstance(value, dict):
         return Bad(where, f"not a record but a JSON {type(value).__name__}")
     noun = noun_of(value)

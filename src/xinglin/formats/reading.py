@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -12,6 +12,7 @@ from xinglin.errors import DataError
 from xinglin.files import adapter, atomic, write_records
 from xinglin.formats.containers import Container, open_rows
 from xinglin.formats.known import by_name, detect
+from xinglin.formats.nouns import noun_of, record_of
 from xinglin.formats.row import Bad, Format, Record, Row, Source
 
 AHEAD = 64
@@ -36,7 +37,7 @@ class Imported:
 class Import:
     """Files being imported. Iterate over `records` to the end; `done` then says what became of each file.
 
-    `drop` gets every row that could not be read, `moved` the number of records so far.
+    `drop` gets every row that could not be read, `moved` the number of records so far; `first` is the first such row.
     """
 
     paths: Sequence[Path]
@@ -46,6 +47,7 @@ class Import:
     drop: Callable[[Bad], None] = lambda bad: None
     moved: Callable[[int], None] = lambda count: None
     done: list[Imported] = field(default_factory=list)
+    first: Bad | None = None
 
     def records(self) -> Iterator[Record]:
         """Every record of every file, in order. Past `max_dropped` (a share of all) it ends in a DataError."""
@@ -77,6 +79,7 @@ class Import:
         for record in found.read(counted(), Source(name, self.licence)):
             if isinstance(record, Bad):
                 dropped += 1
+                self.first = self.first or record
                 self.drop(record)
                 continue
             kept += 1
@@ -89,11 +92,12 @@ class Import:
     def _check(self) -> None:
         kept, dropped = sum(one.kept for one in self.done), sum(one.dropped for one in self.done)
         if dropped > self.max_dropped * (kept + dropped):
-            worst = max(self.done, key=lambda one: one.dropped)
+            assert self.first is not None
             raise DataError(
-                f"{dropped:,} of {kept + dropped:,} rows could not be read, {self.max_dropped:.1%} may be",
-                where=worst.file,
-                fix="see *.dropped.jsonl for lines and reasons; mend them, or raise --max-dropped",
+                f"{dropped:,} of {kept + dropped:,} rows could not be read, {self.max_dropped:.1%} may be; "
+                f"first: {self.first.reason}",
+                where=self.first.where,
+                fix="see *dropped.jsonl for lines and reasons; mend them, or raise `max_dropped` (--max-dropped)",
             )
         if not kept:
             raise DataError("no record in these files", where=", ".join(map(str, self.paths)), fix="check the files")
@@ -103,8 +107,24 @@ def _open(path: Path, chosen: Format | None) -> tuple[Container, Format]:
     """An opened file and its format; its rows are still to be read from the first on."""
     opened = open_rows(path)
     ahead = list(islice(opened.rows, AHEAD))
-    found = chosen or detect([row for row in ahead if isinstance(row, Row)], where=str(path))
+    seen = [row for row in ahead if isinstance(row, Row)]
+    found = chosen or _own(seen) or detect(seen, where=str(path))
     return replace(opened, rows=chain(ahead, opened.rows)), found
+
+
+def _own(rows: Sequence[Row]) -> Format | None:
+    """Our own records, which are taken as they are; one of an unknown licence has that of its file."""
+    noun = noun_of(rows[0].value) if rows and isinstance(rows[0].value, Mapping) else None
+    return Format("xinglin", noun, lambda _: True, _taken) if noun else None
+
+
+def _taken(rows: Iterable[Row | Bad], source: Source) -> Iterator[Record | Bad]:
+    for row in rows:
+        record = row if isinstance(row, Bad) else record_of(row.value, row.where)
+        if isinstance(record, Bad) or record.origin.licence != "unknown":
+            yield record
+        else:
+            yield replace(record, origin=replace(record.origin, licence=source.licence))
 
 
 def _join(parts: list[Container]) -> Container:

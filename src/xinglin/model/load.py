@@ -50,6 +50,7 @@ _UNOPENED = (
 )  # fmt: skip
 _WANTED = ["*.json", "*.txt", "*.jinja", "*.model", "*.tiktoken", "model*.safetensors"]
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
+_FORMAT = "Hugging Face format (config.json, model.safetensors, tokenizer.json)"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*.tiktoken")
 
 
@@ -68,14 +69,14 @@ def arithmetic() -> AbstractContextManager[Any]:
     return torch.autocast("cuda", torch.bfloat16) if torch.cuda.is_available() else nullcontext()
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that is no model, holds pickled weights only, or wants to run its own code."""
+def check_config(folder: Path) -> None:
+    """Refuse a folder whose config.json is missing or no JSON, or that wants to run its own code."""
     config = folder / "config.json"
     if not config.is_file():
         raise ModelError(
             "this folder is no model: it has no config.json",
             where=str(folder),
-            fix="name a folder in Hugging Face format (config.json, model.safetensors, tokenizer.json)",
+            fix=f"name a folder in {_FORMAT}",
         )
     settings = _json(config)
     if "auto_map" in settings:
@@ -84,6 +85,11 @@ def check_folder(folder: Path) -> None:
             where=str(config),
             fix="use a model whose architecture transformers knows; remote code is never run",
         )
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is no model, holds pickled weights only, or wants to run its own code."""
+    check_config(folder)
     if not any(folder.glob("*.safetensors")):
         pickled = next(iter([*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]), None)
         what = f"only pickled weights ({pickled.name})" if pickled else "no weights"
@@ -197,6 +203,14 @@ def open_config(spec: str) -> PretrainedConfig:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
+def below(spec: str) -> Path:
+    """The folder of a model, or that of the base below its adapters."""
+    folder = local(spec)
+    while is_adapter(folder):
+        folder = local(base_of(folder))
+    return folder
+
+
 def has_tokenizer(folder: Path) -> bool:
     """Whether a folder holds a tokenizer; an adapter saved by PEFT alone has none."""
     return any(True for name in _TOKENIZERS for _ in folder.glob(name))
@@ -271,9 +285,11 @@ def _is_path(spec: str) -> bool:
     if path.is_dir():
         return True
     # `a/b` can be a hub id; anything that cannot be one is meant as a path.
+    if path.is_file():
+        raise ModelError("this is a file, a model is a folder", where=spec, fix=f"name a folder in {_FORMAT}")
     if not is_hub_id(spec):
         raise ModelError(
-            "no such model folder", where=spec, fix="name an existing folder, a hub id such as Qwen/Qwen3-4B, or `tiny`"
+            "no such model folder", where=spec, fix="name an existing folder or a hub id such as Qwen/Qwen3-4B"
         )
     return False
 
@@ -297,6 +313,10 @@ def save(
         options: dict[str, Any] = {"save_embedding_layers": False} if adapter else {}
         model.save_pretrained(folder, **options)
         tokenizer.save_pretrained(folder)
+    # safetensors writes for its owner only, whatever the umask, and whoever serves may be another user.
+    mode = (folder / ("adapter_config.json" if adapter else "config.json")).stat().st_mode
+    for path in folder.glob("*.safetensors"):
+        path.chmod(mode)
     if adapter:
         (folder / "README.md").unlink(missing_ok=True)  # an empty model card of PEFT's
     digest = content(folder)

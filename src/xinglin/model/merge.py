@@ -13,6 +13,7 @@ from xinglin.errors import ModelError
 from xinglin.model import load
 from xinglin.model.attached import attach, base_of, check_base, check_vocabulary
 from xinglin.model.card import CARD, fingerprint, is_adapter, read_card
+from xinglin.text import is_hub_id
 
 TOLERANCE = 1e-4
 """Largest difference of a logit, per unit of the largest logit, between the adapter beside its base and merged."""
@@ -32,6 +33,12 @@ def merge(adapters: Sequence[Path], folder: Path, *, base: str = "") -> float:
                 "this folder holds no adapter", where=str(adapter), fix="name folders with an adapter_config.json"
             )
     start = base or base_of(adapters[0])
+    if not base and not Path(start).is_dir() and not is_hub_id(start):
+        raise ModelError(
+            f"the base that the adapter names is not there: {start}",
+            where=str(adapters[0]),
+            fix="name it with --base; it must be the very base that the adapter was trained on",
+        )
     check_base(adapters[0], load.local(start))
     _check_order(adapters)
     tokenizer = load.open_tokenizer(start)

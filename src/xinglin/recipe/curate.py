@@ -22,6 +22,14 @@ FILES = {
     "passages": (PASSAGES,),
 }
 """The files of every noun; preferences are kept apart from those on which a reward model is measured."""
+_KEYS = {
+    "samples": "instruction, output (or messages)",
+    "preferences": "prompt, chosen, rejected",
+    "rankings": "instruction, output (a list, the best first)",
+    "questions": "question, answer",
+    "passages": "text",
+}
+"""Names of columns or keys by which rows become a noun, the plainest of many."""
 HELD = 10
 """One in so many imported preferences is held out, by the hash of its prompt."""
 Read = Callable[[], Iterator[Record]]
@@ -48,22 +56,25 @@ def import_(step: schema.Import, at: Context) -> Numbers:
     def fitting() -> Iterator[Record]:
         for record in job.records():
             if not isinstance(record, wanted):
+                found = next(name for name, noun in NOUNS.items() if isinstance(record, noun))
                 raise DataError(
-                    f"rows become {type(record).__name__} records, and noun is {step.noun}",
-                    where=f"step {at.name!r}",
-                    fix=f"give files of {step.noun}, or set noun to "
-                    f"{next(name for name, noun in NOUNS.items() if isinstance(record, noun))}",
+                    f"rows are read as {found}, and {step.noun} are needed",
+                    where=f"step {at.name!r}: {record.origin.source}",
+                    fix=f"rows with {_KEYS[step.noun]} become {step.noun}; or name the format (format: …, all of them: "
+                    f"xinglin data import --list), or the other noun (noun: {found})",
                 )
             yield record
 
-    if step.noun == "preferences":
-        kept = list(fitting())
-        at.write(PAIRS, [record for record in kept if not held(record)])
-        files.write_records(at.folder / HELDOUT, [record for record in kept if held(record)])
-    else:
-        files.write_records(at.folder / FILES[step.noun][0], fitting())
-    if bad:
-        files.write_records(at.folder / "dropped.jsonl", bad)
+    try:
+        if step.noun == "preferences":
+            kept = list(fitting())
+            at.write(PAIRS, [record for record in kept if not held(record)])
+            files.write_records(at.folder / HELDOUT, [record for record in kept if held(record)])
+        else:
+            files.write_records(at.folder / FILES[step.noun][0], fitting())
+    finally:
+        if bad:  # also where there are too many: one can see why
+            files.write_records(at.folder / "dropped.jsonl", bad)
     return {"kept": sum(one.kept for one in job.done), "dropped": len(bad), "files": len(job.done)}
 
 

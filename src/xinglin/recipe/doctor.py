@@ -87,7 +87,7 @@ def _model(plan: Plan, step: Planned) -> Iterator[Diagnosis]:
         yield Diagnosis("warn", f"{step.name} 模型 model", "尚未制造 not made", f"xinglin run … --until {step.name}")
         return
     try:
-        config: Any = load.open_config(spec)
+        config: Any = load.open_config(str(load.below(spec)))
         template = Template(load.open_tokenizer(spec))
         found = faults(config, template, rows=config.get_text_config().vocab_size)
     except MedError as error:

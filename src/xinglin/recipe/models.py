@@ -52,14 +52,18 @@ def open_model(spec: str, *, places: Places) -> ChatModel:
         return assistant(places.plan(Path(spec)))
     if colon and kind in ("http", "https"):
         raise ModelError("remote models cannot be opened yet", where=spec, fix=f"name {FORMS}")
-    folder = Path(spec)
-    if any((folder / "model" / name).is_file() for name in ("config.json", "adapter_config.json")):
-        folder = folder / "model"
+    folder = Path(weights_of(spec))
     from xinglin.chat.local import Local
 
     return Local(
         str(folder) if folder.is_dir() else spec, name=folder.name if folder.name != "model" else folder.parent.name
     )
+
+
+def weights_of(spec: str) -> str:
+    """Where a model's files are: in `model` below the folder of a step; any other name as it is."""
+    inside = Path(spec) / "model"
+    return str(inside) if any((inside / name).is_file() for name in ("config.json", "adapter_config.json")) else spec
 
 
 def _scripted(name: str) -> ChatModel:

@@ -143,7 +143,7 @@ def _sources(step: schema.Step, root: Path) -> dict[str, str]:
         folder = next((one for one in (root / step.model, Path(step.model)) if one.is_dir()), None)
         if folder:
             found[step.model] = _digest(folder, step.model)
-        elif not is_hub_id(step.model):
+        elif not is_hub_id(step.model) or (root / step.model).is_file() or Path(step.model).is_file():
             raise ModelError(
                 "no such model folder",
                 where=f"base: {step.model}",

@@ -19,7 +19,7 @@ from xinglin.text import shorten
 
 Places = dict[tuple[str, ...], str]
 """Where each key of a recipe stands: file:line, or the --set it came from."""
-_MAPPINGS = ("launch", "lora")
+_MAPPINGS = ("launch", "lora", "verify")
 RESERVED = ("base", "assistant")
 """Names that an evaluation gives to models which no step of the recipe makes."""
 
@@ -144,9 +144,17 @@ def _nothing_to_set(key: str, target: Any, where: str) -> RecipeError:
         fix = "nothing can be set below it"
     elif "." in key:
         fix = _nearest(key.rpartition(".")[2], [str(one) for one in target])
+    elif key in target:
+        fix = f"write --set step.knob=value; knobs of {key}: {', '.join(_knobs(target[key]))}"
     else:
         fix = "write --set step.knob=value; " + _nearest(key, [*map(str, target), *schema.Recipe.model_fields])
     return RecipeError(f"there is no {key!r} to set", where=where, fix=fix)
+
+
+def _knobs(step: Any) -> list[str]:
+    """What can be set of a step as it stands in the file."""
+    kind = STEPS.get(str(step.get("do"))) if isinstance(step, dict) else None
+    return [name for name in kind.model_fields if name != "do"] if kind else ["do"]
 
 
 def _explain(error: ValidationError, places: Places) -> RecipeError:
@@ -162,9 +170,17 @@ def _explain(error: ValidationError, places: Places) -> RecipeError:
     do = place.pop(2) if within else ""
     if place[-1:] == ["[key]"]:
         place.pop()
-    model = STEPS.get(do) or (schema.Serve if place[:1] == ["serve"] else schema.Recipe)
+    model = _holder(do, place)
     text, fix = _problem(problem, place, list(model.model_fields))
     return RecipeError(text, where=_where(places, *place), fix=fix)
+
+
+def _holder(do: str, place: list[str]) -> type[Any]:
+    """Whose keys stand beside the one at `place`; `do` is empty outside of a step."""
+    if do:
+        return training.Lora if place[2:3] == ["lora"] and len(place) > 3 else STEPS[do]
+    blocks: dict[str, type[Any]] = {"serve": schema.Serve, "launch": schema.Launching}
+    return blocks.get(place[0], schema.Recipe) if len(place) > 1 else schema.Recipe
 
 
 def _where(places: Places, *place: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,11 @@ import yaml
 from xinglin import files
 from xinglin.errors import DataError, RecipeError
 from xinglin.recipe import schema
+from xinglin.recipe.models import weights_of
 from xinglin.recipe.plan import Plan, plan
 from xinglin.recipe.read import STEPS, read_recipe
 
 NAME = "train"
-FOLDER = "model"
 NOUNS = {
     "pretrain": "passages",
     "sft": "samples",
@@ -27,6 +28,13 @@ NOUNS = {
     **dict.fromkeys(("ppo", "grpo", "rloo"), "samples"),
 }
 """The stages that need one model and one kind of records, and which."""
+_REWARDED = ("ppo", "grpo", "rloo")
+_REWARDS = re.compile(r"nothing rewards|need the key knowledge|\.(reward|knowledge): there is no step")
+_REWARD = (
+    "by itself the stage has verifiers that need no other step: --set 'verify={form: 1, safety: 1}', or for exam "
+    "questions --set data.noun=questions --set 'verify={exam: 1}'; a reward model and facts stand in a recipe "
+    "(docs/recipes.md)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,8 @@ def _read(single: Single) -> schema.Recipe:
         except RecipeError as error:
             if error.where.startswith(str(path)):
                 error.where = f"xinglin train {single.stage}"  # lines of a file that nobody has written say nothing
+            if single.stage in _REWARDED and _REWARDS.search(error.problem):
+                error.fix = _REWARD
             raise
 
 
@@ -79,9 +89,7 @@ def _tree(single: Single) -> dict[str, Any]:
     data = {"do": "import", "input": [str(path.resolve()) for path in single.data], "noun": NOUNS[single.stage]}
     field = "data" if "data" in STEPS[single.stage].model_fields else "prompts"
     stage = {"do": single.stage, "model": "base", field: "data"}
-    model = Path(single.model)
-    if not (model / "config.json").is_file() and (model / FOLDER).is_dir():
-        model /= FOLDER  # the folder of a step, as `chat` takes it
+    model = Path(weights_of(single.model))
     base = str(model.resolve()) if model.is_dir() else single.model
     return {"name": NAME, "base": base, "steps": {"data": data, single.stage: stage}}
 

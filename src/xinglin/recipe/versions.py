@@ -23,7 +23,7 @@ class Version:
 
 VERSIONS: dict[type[schema.Step], Version] = {
     schema.KnowledgeStep: Version(1, 1),
-    schema.Import: Version(1, 5),
+    schema.Import: Version(2, 5),
     schema.Clean: Version(1, 5),
     schema.Deidentify: Version(1, 10),
     schema.Dedup: Version(1, 5),
@@ -38,7 +38,7 @@ VERSIONS: dict[type[schema.Step], Version] = {
     schema.Base: Version(2, 6, weights=True),
     training.Vocab: Version(2, 10, weights=True),
     training.Pretrain: Version(3, 40, weights=True, resumes=True),
-    training.Sft: Version(3, 50, weights=True, resumes=True),
+    training.Sft: Version(4, 50, weights=True, resumes=True),
     training.Reward: Version(4, 30, weights=True, resumes=True),
     training.Reject: Version(4, 20, weights=True, resumes=True),
     training.Ppo: Version(6, 60, weights=True, resumes=True),

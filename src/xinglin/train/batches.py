@@ -17,7 +17,7 @@ import torch
 from xinglin.errors import DataError
 from xinglin.model.attention import Batch, lay_out
 from xinglin.model.render import Encoded, Template
-from xinglin.types import Message, Passage, Sample
+from xinglin.types import BAD_ANSWER, Message, Passage, Sample
 
 IGNORED = -100
 
@@ -60,12 +60,13 @@ def encode_samples(samples: Iterable[Sample], template: Template, *, length: int
     """Encode conversations; one longer than `length` loses its oldest exchanges, never the end of its last answer.
 
     Returns the encoded samples and how many were dropped because they have no answer, have an empty one (all it would
-    teach is to say nothing) or because their last exchange alone is too long.
+    teach is to say nothing) or one that was judged bad, or because their last exchange alone is too long.
     """
     template.check()
     kept, dropped = [], 0
     for sample in samples:
-        if any(message.role == "assistant" and not message.content.strip() for message in sample.messages):
+        empty = any(message.role == "assistant" and not message.content.strip() for message in sample.messages)
+        if empty or BAD_ANSWER in sample.tags:
             dropped += 1
             continue
         encoded = template.encode(sample.messages)
@@ -126,7 +127,9 @@ def pack(groups: Sequence[Sequence[Encoded]], *, length: int, dropped: int = 0) 
     rows = [_row([groups[at] for at in chosen]) for chosen in members]
     if not rows:
         raise DataError(
-            "no trainable sample is left", fix=f"check the data, or raise `length` (now {length} tokens a row)"
+            "no trainable sample is left",
+            fix=f"check the data (no answer, an empty one and one judged bad are not learnt), or raise `length` (now "
+            f"{length} tokens a row)",
         )
     return Rows(
         rows,

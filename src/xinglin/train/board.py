@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xinglin.errors import DataError, EngineError
-from xinglin.train.recorder import METRICS
+from xinglin.train.curves import METRICS
 
 SECONDS = 2.0
 """Time between two looks."""

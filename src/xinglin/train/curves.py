@@ -12,6 +12,7 @@ from pathlib import Path
 
 from xinglin import files
 
+METRICS = "metrics.jsonl"
 SMOOTHING = 0.9
 """Weight of the running mean's past, as in TensorBoard."""
 _COLUMNS = 4

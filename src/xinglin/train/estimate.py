@@ -14,8 +14,6 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from xinglin.model import load
 from xinglin.model.adapter import Tuning, decoder_layers, linear_names
-from xinglin.model.attached import base_of
-from xinglin.model.card import is_adapter
 from xinglin.train.fit import Schedule
 from xinglin.train.launch import Launch
 from xinglin.train.online import UPDATE
@@ -60,10 +58,9 @@ class Drawing:
 
 def architecture(spec: str) -> Any:
     """The text configuration of a model, or of the base below an adapter; nothing else is read."""
-    folder = load.local(spec)
-    while is_adapter(folder):
-        folder = load.local(base_of(folder))
-    with load.explained(spec):
+    folder = load.below(spec)
+    load.check_config(folder)
+    with load.explained(str(folder)):
         return AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
 
 

@@ -30,11 +30,12 @@ from xinglin.model.attention import check, check_context, packed
 from xinglin.model.load import arithmetic, writing
 from xinglin.model.render import Template
 from xinglin.train import together
+from xinglin.train.curves import METRICS
 from xinglin.train.finite import not_finite
 from xinglin.train.fit import TRAINER, settle
 from xinglin.train.launch import first, world
 from xinglin.train.objective import Part
-from xinglin.train.recorder import METRICS, Progress
+from xinglin.train.recorder import Progress
 from xinglin.train.resume import DIGESTS, Pace, last_checkpoint, seal
 from xinglin.train.rewards import Score
 from xinglin.train.rollout import Rollout, fair, portions, roll

@@ -17,13 +17,13 @@ import torch
 from transformers import TrainerCallback
 
 from xinglin import files
+from xinglin.train.curves import METRICS
 from xinglin.train.finite import not_finite
 from xinglin.train.launch import first
 from xinglin.train.utilisation import operations, peak
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """(finished optimiser steps, all steps, last logged numbers) → shown to the user."""
-METRICS = "metrics.jsonl"
 
 
 class Recorder(TrainerCallback):
