@@ -29,20 +29,22 @@ def main(job: Path) -> int:
     step = next(one for one in made.steps if one.name == told["step"])
     speaks = os.environ.get("RANK", "0") == "0"
 
-    def say(kind: str, value: object, *, speaks: bool = speaks) -> None:
+    def tell(kind: str, value: object) -> None:
+        print(json.dumps({kind: value}), flush=True)
+
+    def say(kind: str, value: object) -> None:
         if speaks:
-            print(json.dumps({kind: value}), flush=True)
+            tell(kind, value)
 
     context = Context(step.folder, made, step.name, made.recipe.seed, lambda *moved: say("moved", moved))
-    together.settle()
+    together.take_device()
     try:
         if isinstance(step.step, parallel.ONLINE):
             together.join()
         numbers = STEPS[type(step.step)](step.step, context)
     except MedError as error:
         # Any process may be the one that sees it; the others wait for it until torchrun ends them.
-        told = {"code": error.code, "problem": error.problem, "where": error.where, "fix": error.fix}
-        say("error", told, speaks=True)
+        tell("error", {"code": error.code, "problem": error.problem, "where": error.where, "fix": error.fix})
         return error.code
     finally:
         together.leave()

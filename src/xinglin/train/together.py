@@ -19,7 +19,7 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
-def settle() -> None:
+def take_device() -> None:
     """Take the accelerator that is this process's own, if there are any, before anything is loaded onto one."""
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
