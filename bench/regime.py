@@ -192,9 +192,9 @@ def table(record: list[dict[str, Any]]) -> str:
     lines = [
         "# The regime, stage by stage",
         "",
-        "`python bench/regime.py`; metrics, n and seeds were written down before the runs (bench/regime.py), but for the",
-        "reward on new phrasings, which was added after them. GRPO ran again after its reward was repaired; docs/train.md",
-        "has both results.",
+        "`python bench/regime.py`; metrics, n and seeds were written down before the runs (bench/regime.py), but for",
+        "the reward on new phrasings, which was added after them. GRPO ran again after its reward was repaired;",
+        "docs/train.md has both results.",
         "",
         "| stage | metric | seed | before → after | 95 % interval, p, n | better |",
         "|---|---|---|---|---|---|",
