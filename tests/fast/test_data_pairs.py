@@ -114,6 +114,22 @@ def test_questions_skip_the_phrasings_of_the_first_lessons(topics: list[Topic], 
     assert pairs.heldout == []
 
 
+def test_either_kind_of_wrong_answer_meets_every_phrasing() -> None:
+    patterns = read_patterns()
+    topics = group_topics(import_source("pack:starter", root=Path()).facts, patterns)
+    topics = select(topics, Choice(relations=(), topics=300, longest=40, seed=2))
+    rounds = 4 * max(len(pattern.questions) for pattern in patterns.values())
+    pairs = build(topics, patterns, deal=Deal(per_topic=rounds, heldout=0.0, skip=0), seed=9, step="pairs")
+    relations = {fact.id: fact.relation for topic in topics for fact in topic.facts}
+    met: dict[tuple[str, bool], set[str]] = {}
+    for pair in pairs.train:
+        own, *_, other = (relations[name] for name in pair.origin.parents)
+        met.setdefault((own, own == other), set()).add(pair.prompt[0].content.replace(pair.origin.group, "{head}"))
+    assert len(met) > 10
+    for (relation, _), asked in met.items():
+        assert asked == set(patterns[relation].questions)
+
+
 def test_the_same_seed_deals_the_same_pairs(material: Material) -> None:
     topics, patterns, pairs = material
     assert build(topics, patterns, deal=DEAL, seed=9, step="pairs") == pairs

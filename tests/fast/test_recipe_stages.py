@@ -41,6 +41,8 @@ from xinglin.recipe.training import Grouped, Sft
             "keep has no effect",
         ),
         ("{do: reject, model: base, reward: base, prompts: qa}", "needs reward model"),
+        ("{do: reject, model: base, prompts: qa}", "nothing rewards the answers"),
+        ("{do: reject, model: base, prompts: qa, verify: {facts: 1}}", "need the key knowledge"),
     ],
 )
 def test_a_mistake_in_a_training_step_stops_before_anything_runs(line: str, problem: str, tmp_path: Path) -> None:

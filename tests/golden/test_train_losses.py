@@ -29,7 +29,7 @@ from xinglin.train.preference import (
     reference_logprobs,
     simpo_loss,
 )
-from xinglin.train.reward import pair_loss
+from xinglin.train.reward import BradleyTerry
 
 LN2, LN3 = 0.6931471805599453, 1.0986122886681098
 # Logits of the next token after token 0, 1, 2: chances 1/3 1/3 1/3, 1/2 1/4 1/4, 1/5 3/5 1/5.
@@ -174,10 +174,12 @@ def test_a_ranking_counts_once_with_the_mean_of_its_pairs() -> None:
     # Rewards 2, 1 and 1.5 from best to worst: margins 1, 0.5 and -0.5.
     batch = collate(pack([[sample(3, 0), sample(3, 1), sample(3, 3)], [sample(3, 0), sample(3, 1)]], length=16).rows)
     assert count_groups(batch) == 2
-    part = pair_loss(model, batch)
+    part = BradleyTerry()(model, batch)
     # (0.313262 + 0.474077 + 0.974077) / 3 + 0.313262
     assert part.total.item() == pytest.approx(0.900400, abs=1e-6)
     assert part.numbers == {"accuracy": 0.75, "margin": pytest.approx(0.5, abs=1e-6)}
+    # Answers of one token are their own beginnings.
+    assert BradleyTerry(prefixes=1.0)(model, batch).total.item() == pytest.approx(0.900400, abs=1e-6)
 
 
 @pytest.mark.parametrize(("length", "rows"), [(6, 2), (32, 1)])
@@ -189,13 +191,37 @@ def test_the_pair_loss_of_the_reward_model(length: int, rows: int) -> None:
     assert len(packed.rows) == rows
     batch = collate(packed.rows)
     assert count_groups(batch) == 2
-    part = pair_loss(model, batch)
+    part = BradleyTerry()(model, batch)
     # ln(1 + e^-1) + ln(1 + e)
     assert part.total.item() == pytest.approx(1.626523, abs=1e-6)
     assert part.numbers == {"accuracy": 0.5, "margin": pytest.approx(0.0, abs=1e-6)}
-    part = pair_loss(model, collate(pack(pairs[:1], length=length).rows))
+    part = BradleyTerry()(model, collate(pack(pairs[:1], length=length).rows))
     assert part.total.item() == pytest.approx(0.313262, abs=1e-6)
     assert part.numbers == {"accuracy": 1.0, "margin": pytest.approx(1.0, abs=1e-6)}
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "whole", "parts"),
+    [
+        # Whole answers: 1.0 against 1.5. Beginnings: 2.0 against 1.0 and 1.0 against 0.5.
+        ((0, 1), (1, 2, 3), 0.974077, (0.313262 + 0.474077) / 2),
+        # The first token is the same: 1.0 against 0.5 is the only pair of beginnings, whole answers are 1.5 and 0.5.
+        ((0, 1, 3), (0, 2), 0.313262, 0.474077),
+        # One answer is the beginning of the other.
+        ((0,), (0, 1), 0.313262, 0.0),
+    ],
+)
+def test_beginnings_are_compared_from_where_they_differ(
+    better: tuple[int, ...], worse: tuple[int, ...], whole: float, parts: float
+) -> None:
+    model: Any = Table([[2.0], [1.0], [0.5], [1.5]])
+    # A second pair moves the places of the first: its whole answers and only beginnings are 2.0 and 1.0.
+    pairs = [[sample(3, 0), sample(3, 1)], [sample(3, *better), sample(3, *worse)]]
+    batch = collate(pack(pairs, length=32).rows)
+    part = BradleyTerry(prefixes=0.4)(model, batch)
+    assert part.total.item() == pytest.approx(0.313262 + 0.6 * whole + 0.4 * parts, abs=1e-6)
+    part.total.backward()
+    assert model.score.weight.grad is not None
 
 
 def test_smoothing_is_corrected_for_its_start() -> None:

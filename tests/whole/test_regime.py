@@ -28,7 +28,8 @@ REGIME = (
   whole:  {do: merge, model: sft}
   rm:     {do: reward, model: whole, data: dealt, epochs: 4, rate: 1.0e-3}
   rs:     {do: reject, model: whole, reward: rm, prompts: more, samples: 2, top: 5, most: 10, rate: 1.0e-4}
-  ppo:    {do: ppo, model: rs, reward: rm, prompts: more, verify: {form: 0.5}, iterations: 2, batch: 8, rate: 1.0e-4}
+  right:  {do: reject, model: rs, verify: {form: 1}, prompts: more, samples: 2, most: 10, floor: 1, rate: 1.0e-4}
+  ppo:    {do: ppo, model: right, reward: rm, prompts: more, verify: {form: 0.5}, iterations: 2, batch: 8, rate: 1.0e-4}
   grpo:   {do: grpo, model: ppo, prompts: more, verify: {facts: 1, form: 0.2}, knowledge: kb, iterations: 2, batch: 4}
   rloo:   {do: rloo, model: grpo, prompts: exam, verify: {exam: 1, safety: 1}, iterations: 1, batch: 4, samples: 2}
   kto:    {do: kto, model: rloo, data: dealt, most: 6, tune: freeze}
@@ -76,7 +77,8 @@ def test_the_manifests_say_how_each_stage_went(regime: Plan) -> None:
     assert {"accuracy", "low", "high", "margin", "calibration", "length", "shorter", "longer"} <= set(judged)
     assert json.loads((regime.folder("rm") / "judged.json").read_text())["bins"]
     assert numbers(regime, "rs")["kept"] == 5
-    for step in ("ppo", "grpo"):
+    assert numbers(regime, "right")["kept_reward"] == 1.0
+    for step in ("rs", "right", "ppo", "grpo"):
         assert {"reward_before", "reward_after", "low", "high", "p", "heldout_kl"} <= set(numbers(regime, step))
 
 

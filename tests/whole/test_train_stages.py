@@ -337,6 +337,10 @@ def test_the_best_distinct_answers_are_kept_with_their_origin() -> None:
     for nothing in (draws[2:3], cut[:1]):
         with pytest.raises(DataError, match="none of 1 answers ended by itself"):
             keep_best(nothing, keep=2, step="rs", model="sft")
+    right = keep_best(draws, keep=2, step="rs", model="sft", floor=0.5)
+    assert [sample.messages[-1].content for sample in right] == ["孕妇。", "婴儿。"], "the floor itself is good enough"
+    with pytest.raises(DataError, match=r"none of 7 answers has a reward of 9\.5 or more: the largest is 9\.000"):
+        keep_best(draws, keep=2, step="rs", model="sft", floor=9.5)
 
 
 def test_the_prompt_of_a_sample_ends_before_its_last_answer(samples: list[Sample]) -> None:

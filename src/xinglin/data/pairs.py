@@ -82,11 +82,20 @@ def _shifted(group: Sequence[Topic], at: int, *, shift: int) -> Topic | None:
 
 def _pair(topic: Topic, wrong: Topic, patterns: dict[str, Pattern], *, number: int, step: str) -> Preference:
     pattern = patterns[topic.relation]
-    question = pattern.questions[number % len(pattern.questions)].format(head=topic.head)
+    question = _phrasing(pattern, number).format(head=topic.head)
     right = topic.answer(pattern)
     rejected = patterns[wrong.relation].answer.format(head=topic.head, tails=wrong.joined)
     identity = make_id("preference", question, right, rejected)
     return Preference(identity, (Message("user", question),), right, rejected, _origin(topic, wrong, step))
+
+
+def _phrasing(pattern: Pattern, number: int) -> str:
+    """The phrasings in turn; an even number of them is shifted by one each time round.
+
+    The kinds of wrong answer take turns, too: without the shift either kind would meet every other phrasing only.
+    """
+    count = len(pattern.questions)
+    return pattern.questions[(number + (number // count if count % 2 == 0 else 0)) % count]
 
 
 def _origin(topic: Topic, wrong: Topic, step: str) -> Origin:

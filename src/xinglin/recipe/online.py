@@ -1,19 +1,69 @@
-"""What the steps do that train on rewards of the policy's own answers: PPO, GRPO, RLOO, on-policy distillation."""
+"""What the steps do that train on the policy's own answers: rejection sampling, PPO, GRPO, RLOO, distillation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from xinglin import files
 from xinglin.recipe import curate, gate, training
-from xinglin.recipe.context import FACTS, SAMPLES, Context, Numbers
-from xinglin.recipe.stages import curves, tuning
-from xinglin.types import Fact, Message, Question, Sample
+from xinglin.recipe.context import FACTS, SAMPLES, Context, Numbers, spread
+from xinglin.recipe.stages import curves, schedule, tuning
+from xinglin.types import Fact, Message, Question, Sample, Sampling
 
+DRAWS = "draws.jsonl"
 HELDOUT = 0.1
 """Share of the prompts that is not trained on and on which the reward is measured before and after."""
+_MEASURED = 400
+"""At most so many of them are asked: on more, measuring would take longer than it tells."""
 _STEPS = 4
 """Optimiser steps of a pass over an iteration's answers."""
+
+
+def reject(step: training.Reject, at: Context) -> Numbers:
+    """Sample answers, keep the best by reward, train on them; then measure start and result on other prompts."""
+    from xinglin.train.heldout import hold_out
+    from xinglin.train.measure import compare
+    from xinglin.train.online import Loop
+    from xinglin.train.reject import keep_best
+    from xinglin.train.sft import sft as stage
+
+    scorer = _scorer(step, at)
+    train, kept = hold_out(prompts(at, step.prompts), share=HELDOUT, seed=at.seed)
+    draws = _draws(step, at, spread(train, step.most), scorer)
+    best = keep_best(draws, keep=step.keep, step=at.name, model=step.model, top=step.top, floor=step.floor)
+    at.write(SAMPLES, best)
+    rows = stage(
+        at.model(step.model), best, at.folder, schedule=schedule(step, at), tuning=tuning(step), progress=at.progress
+    )
+    curves(at)
+    counts = {
+        "drawn": len(draws),
+        "unfinished": sum(not draw.finished for draw in draws),
+        "kept": len(best),
+        "mean_reward": sum(draw.reward for draw in draws) / len(draws),
+        "kept_reward": sum(sample.extra["reward"] for sample in best) / len(best),
+    }
+    loop = Loop(rate=step.rate, seed=at.seed, max_tokens=step.max_tokens)
+    asked = spread(kept, _MEASURED)
+    return rows.numbers() | counts | compare(at.model(step.model), at.folder / "model", asked, scorer=scorer, loop=loop)
+
+
+def _draws(step: training.Reject, at: Context, asked: list[Sample], scorer: Any) -> list[Any]:
+    """The sampled answers with their rewards; those of a run that was killed while training are read back."""
+    from xinglin.model import load
+    from xinglin.model.render import Template
+    from xinglin.train.reject import Draw
+    from xinglin.train.rollout import roll
+
+    path = at.folder / DRAWS
+    if not path.is_file():
+        model, tokenizer = load.open_pair(str(at.model(step.model)))
+        sampling = Sampling(step.max_tokens, step.temperature, seed=at.seed)
+        drawn = roll(model, Template(tokenizer), asked, sampling=sampling, each=step.samples)
+        scored = zip(drawn, scorer(drawn), strict=True)
+        files.write_records(path, [Draw(one.sample, one.text, score.value, one.finished) for one, score in scored])
+    return files.read_records(path, Draw)
 
 
 def ppo(step: training.Ppo, at: Context) -> Numbers:
@@ -77,7 +127,8 @@ def _train(step: training.Online, at: Context, each: int, stage: Callable[..., A
     )  # fmt: skip
     outcome = stage(train, scorer, loop)
     curves(at)
-    measured = compare(at.model(step.model), at.folder / "model", kept, scorer=scorer, loop=loop)
+    asked = spread(kept, _MEASURED)
+    measured = compare(at.model(step.model), at.folder / "model", asked, scorer=scorer, loop=loop)
     return {"iterations": outcome.iterations, "stopped": outcome.stopped} | measured
 
 
@@ -101,7 +152,7 @@ def exam_prompt(question: Question) -> Sample:
     return Sample(question.id, (*before, asked), question.origin, extra=extra)
 
 
-def _scorer(step: training.Online, at: Context) -> Any:
+def _scorer(step: training.Rewarded, at: Context) -> Any:
     from xinglin.train import rewards
 
     facts = at.read(step.knowledge, FACTS, Fact) if step.knowledge else []

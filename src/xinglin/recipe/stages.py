@@ -6,11 +6,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from xinglin import files
-from xinglin.recipe import curate, gate, training
+from xinglin.recipe import curate, training
 from xinglin.recipe.context import HELDOUT, PAIRS, PASSAGES, SAMPLES, Context, Numbers, spread
-from xinglin.types import Message, Passage, Preference, Ranking, Sample, Sampling
+from xinglin.types import Passage, Preference, Ranking, Sample
 
-DRAWS = "draws.jsonl"
 JUDGED = "judged.json"
 
 
@@ -125,6 +124,7 @@ def reward(step: training.Reward, at: Context) -> Numbers:
         at.folder,
         schedule=schedule(step, at),
         tuning=tuning(step),
+        prefixes=step.prefixes,
         progress=at.progress,
     )
     curves(at)
@@ -146,61 +146,6 @@ def comparisons(at: Context, step: str) -> tuple[list[Preference | Ranking], lis
         every = at.read(step, rankings, Ranking)
         return [one for one in every if not curate.held(one)], [one for one in every if curate.held(one)]
     return [*at.read(step, PAIRS, Preference)], [*at.read(step, HELDOUT, Preference)]
-
-
-def reject(step: training.Reject, at: Context) -> Numbers:
-    """Sample answers, keep the best by reward, train on them."""
-    from xinglin.train.reject import keep_best
-    from xinglin.train.sft import sft as stage
-
-    gate.check_judge(at.plan, step.reward)
-    draws = _draws(step, at)
-    kept = keep_best(draws, keep=step.keep, step=at.name, model=step.model, top=step.top)
-    at.write(SAMPLES, kept)
-    rows = stage(
-        at.model(step.model),
-        kept,
-        at.folder,
-        schedule=schedule(step, at),
-        tuning=tuning(step),
-        progress=at.progress,
-    )
-    curves(at)
-    mean = sum(draw.reward for draw in draws) / len(draws)
-    best = sum(sample.extra["reward"] for sample in kept) / len(kept)
-    cut = sum(not draw.finished for draw in draws)
-    counts = {"drawn": len(draws), "unfinished": cut, "kept": len(kept)}
-    return rows.numbers() | counts | {"mean_reward": mean, "kept_reward": best}
-
-
-def _draws(step: training.Reject, at: Context) -> list[Any]:
-    """The sampled answers with their rewards; those of a run that was killed while training are read back."""
-    from xinglin.train.reject import Draw
-
-    path = at.folder / DRAWS
-    if not path.is_file():
-        files.write_records(path, _draw(step, at))
-    return files.read_records(path, Draw)
-
-
-def _draw(step: training.Reject, at: Context) -> list[Any]:
-    from xinglin.chat.local import Local
-    from xinglin.model.rewarder import Rewarder
-    from xinglin.train.reject import Draw, prompt_of
-
-    prompts = spread(at.read(step.prompts, SAMPLES, Sample), step.most)
-    policy = Local(at.model(step.model), name=step.model)
-    sampling = Sampling(max_tokens=step.max_tokens, temperature=step.temperature, seed=at.seed)
-    asked = [sample for sample in prompts for _ in range(step.samples)]
-    replies = policy.answer([prompt_of(sample) for sample in asked], sampling)
-    conversations = [
-        [*prompt_of(sample), Message("assistant", reply.text)] for sample, reply in zip(asked, replies, strict=True)
-    ]
-    rewards = Rewarder(at.model(step.reward)).rewards(conversations)
-    return [
-        Draw(sample, reply.text, value, reply.finish == "stop")
-        for sample, reply, value in zip(asked, replies, rewards, strict=True)
-    ]
 
 
 def prefer(step: training.Prefer, at: Context) -> Numbers:

@@ -142,7 +142,7 @@ STEPS: dict[type[schema.Step], Callable[[Any, Context], Numbers]] = {
     training.Pretrain: stages.pretrain,
     training.Sft: stages.sft,
     training.Reward: stages.reward,
-    training.Reject: stages.reject,
+    training.Reject: online.reject,
     training.Prefer: stages.prefer,
     training.Ppo: online.ppo,
     training.Grouped: online.grouped,

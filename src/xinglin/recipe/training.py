@@ -145,29 +145,58 @@ class Sft(Measured):
 
 
 class Reward(Training):
-    """A reward model from preference pairs or rankings; its accuracy on the held-out ones is in its manifest."""
+    """A reward model from preference pairs or rankings; its accuracy on the held-out ones is in its manifest.
+
+    `prefixes` is the weight of the loss on the answers' beginnings (0: only whole answers are compared).
+    """
 
     do: Literal["reward"]
     rate: Rate = 1e-5
     model: Policy
     data: Comparisons
+    prefixes: Annotated[Number, Field(ge=0, le=1)] = 0.0
     makes: ClassVar[tuple[str, ...]] = ("reward model",)
 
 
-class Reject(Fitting):
+Verifier = Literal["facts", "knowledge", "exam", "form", "safety"]
+_ON_FACTS = ("facts", "knowledge")
+
+
+class Rewarded(Step):
+    """What rewards the policy's own answers: a reward model, plus the weighted verifiers in `verify`.
+
+    `facts` and `knowledge` look facts up in `knowledge`.
+    """
+
+    reward: Rewarder | None = None
+    verify: dict[Verifier, Annotated[Number, Field(gt=0, le=100)]] = Field(default_factory=dict)
+    knowledge: Facts | None = None
+
+    @model_validator(mode="after")
+    def _has_a_reward(self) -> Self:
+        if not (self.reward or self.verify):
+            raise ValueError("nothing rewards the answers: name a reward model in reward, or verifiers in verify")
+        if any(name in _ON_FACTS for name in self.verify) and not self.knowledge:
+            raise ValueError("the verifiers facts and knowledge need the key knowledge (a step with facts)")
+        if self.knowledge and not any(name in _ON_FACTS for name in self.verify):
+            raise ValueError("knowledge has no effect without the verifiers facts or knowledge in verify")
+        return self
+
+
+class Reject(Fitting, Rewarded):
     """Rejection sampling: `samples` answers a prompt, the best by reward, one more round of SFT on them.
 
-    Kept are the `keep` best of each prompt, or with `top` the best of all answers together.
+    Kept are the `keep` best of each prompt, or with `top` the best of all answers together; none below `floor`.
     """
 
     do: Literal["reject"]
     rate: Rate = 1e-5
     model: Policy
-    reward: Rewarder
-    prompts: Samples
+    prompts: Prompts
     samples: Annotated[Whole, Field(ge=2, le=64)] = 4
     keep: Annotated[Whole, Field(ge=1, le=64)] = 1
     top: Annotated[Whole, Field(ge=0)] = 0
+    floor: Number | None = None
     most: Count = 400
     temperature: Annotated[Number, Field(gt=0, le=5)] = 0.8
     max_tokens: Annotated[Whole, Field(ge=1, le=8192)] = 64
@@ -205,10 +234,6 @@ class Prefer(Training):
         return self
 
 
-Verifier = Literal["facts", "knowledge", "exam", "form", "safety"]
-_ON_FACTS = ("facts", "knowledge")
-
-
 class Merge(Step):
     """An adapter put into the weights of its base: a plain model, with proof that the logits are the same."""
 
@@ -217,19 +242,15 @@ class Merge(Step):
     makes: ClassVar[tuple[str, ...]] = ("model",)
 
 
-class Online(Step):
-    """Knobs of the stages that train on rewards of the policy's own answers.
+class Online(Rewarded):
+    """Knobs of the stages that train on rewards of the policy's own answers, iteration by iteration.
 
     An iteration draws answers to `batch` prompts and makes `passes` over them; `iterations` 0 means once over all
-    prompts. The reward is that of the reward model plus the weighted verifiers in `verify`; `facts` and `knowledge`
-    look facts up in `knowledge`. `ceiling` (nats of KL per answer) ends training with the last weights below it.
+    prompts. `ceiling` (nats of KL per answer) ends training with the last weights below it.
     """
 
     model: Policy
     prompts: Prompts
-    reward: Rewarder | None = None
-    verify: dict[Verifier, Annotated[Number, Field(gt=0, le=100)]] = Field(default_factory=dict)
-    knowledge: Facts | None = None
     rate: Rate = 1e-6
     iterations: Annotated[Whole, Field(ge=0)] = 0
     batch: Count = 32
@@ -246,13 +267,7 @@ class Online(Step):
         return _with_adapter(given)
 
     @model_validator(mode="after")
-    def _has_a_reward(self) -> Self:
-        if not (self.reward or self.verify):
-            raise ValueError("nothing rewards the answers: name a reward model in reward, or verifiers in verify")
-        if any(name in _ON_FACTS for name in self.verify) and not self.knowledge:
-            raise ValueError("the verifiers facts and knowledge need the key knowledge (a step with facts)")
-        if self.knowledge and not any(name in _ON_FACTS for name in self.verify):
-            raise ValueError("knowledge has no effect without the verifiers facts or knowledge in verify")
+    def _knobs_of_an_adapter_need_one(self) -> Self:
         _check_adapter(self.tune, self.lora)
         return self
 

@@ -23,11 +23,15 @@ class Draw:
     finished: bool = True
 
 
-def keep_best(draws: Sequence[Draw], *, keep: int, step: str, model: str, top: int = 0) -> list[Sample]:
+def keep_best(
+    draws: Sequence[Draw], *, keep: int, step: str, model: str, top: int = 0, floor: float | None = None
+) -> list[Sample]:
     """The `keep` best distinct answers per prompt as samples, best first; ties go to the earlier draw.
 
     With `top` the best answers of all prompts together, at most so many, whatever their prompt (the corpus-level mode
-    of ChiMed-GPT's scripts). Never kept are an empty answer and one that was cut off: it would be learnt with an end.
+    of ChiMed-GPT's scripts). Never kept are an empty answer, one that was cut off (it would be learnt with an end), and
+    one whose reward is below `floor`: with a verifier's full reward as floor only right answers are learnt (Yuan et al.
+    2023, Scaling Relationship on Learning Mathematical Reasoning, section 3.3).
     """
     if not draws:
         raise DataError("no answers were sampled", where=step, fix="check `prompts` and `samples` of this step")
@@ -37,6 +41,13 @@ def keep_best(draws: Sequence[Draw], *, keep: int, step: str, model: str, top: i
             where=step,
             fix="raise `max_tokens`, or start from a model that has learnt to end its answers (after sft)",
         )
+    if floor is not None and not any(_good(draw, floor) for draw in draws):
+        raise DataError(
+            f"none of {len(draws)} answers has a reward of {floor} or more: the largest is "
+            f"{max(draw.reward for draw in draws):.3f}",
+            where=step,
+            fix="lower `floor`, draw more `samples`, or start from a better model",
+        )
     by_prompt: dict[str, list[Draw]] = {}
     for draw in draws:
         by_prompt.setdefault(draw.sample.id, []).append(draw)
@@ -44,12 +55,16 @@ def keep_best(draws: Sequence[Draw], *, keep: int, step: str, model: str, top: i
     for group in by_prompt.values():
         best: dict[str, Draw] = {}
         for draw in sorted(group, key=lambda one: -one.reward):
-            if draw.finished and draw.answer.strip():
+            if _good(draw, floor):
                 best.setdefault(draw.answer, draw)
         kept += list(best.values())[: None if top else keep]
     if top:
         kept = sorted(kept, key=lambda draw: -draw.reward)[:top]
     return [_sample(draw, step=step, model=model) for draw in kept]
+
+
+def _good(draw: Draw, floor: float | None) -> bool:
+    return draw.finished and bool(draw.answer.strip()) and (floor is None or draw.reward >= floor)
 
 
 def _sample(draw: Draw, *, step: str, model: str) -> Sample:
