@@ -75,5 +75,5 @@ $(RUNTIME): $(TORCH) constraints.txt pyproject.toml
 	@touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
-	$(PIP) install -c constraints.txt --group dev
+	$(PIP) install -c constraints.txt --build-constraint constraints.txt --group dev
 	@touch $@

@@ -8,6 +8,8 @@ import pytest
 from transformers import TrainingArguments
 
 from xinglin.errors import EngineError, RecipeError
+from xinglin.recipe.parallel import reason
+from xinglin.train import zero
 from xinglin.train.launch import Launch, arguments, check_strategy, command, deepspeed_config, fsdp_config
 
 
@@ -32,11 +34,14 @@ def test_zero_configurations_share_out_and_offload_what_they_say(
     strategy: str, offload: bool, stage: int, optimizer: bool, weights: bool
 ) -> None:
     made = deepspeed_config(Launch(8, 1, strategy, offload))  # type: ignore[arg-type]
-    zero = made["zero_optimization"]
-    assert zero["stage"] == stage
-    assert (zero.get("offload_optimizer", {}).get("device") == "cpu") == optimizer
-    assert (zero.get("offload_param", {}).get("device") == "cpu") == weights
-    assert zero.get("stage3_gather_16bit_weights_on_model_save", False) == (stage == 3)
+    told = made["zero_optimization"]
+    assert told["stage"] == stage
+    assert (told.get("offload_optimizer", {}).get("device") == "cpu") == optimizer
+    assert (told.get("offload_param", {}).get("device") == "cpu") == weights
+    assert told.get("stage3_gather_16bit_weights_on_model_save", False) == (stage == 3)
+    assert {name for name in told if told[name] == "auto"} == {"reduce_bucket_size"} | (
+        {"stage3_prefetch_bucket_size", "stage3_param_persistence_threshold"} if stage == 3 else set()
+    )
     # "auto" fields take the trainer's own values: nothing here can contradict them.
     batch = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
     assert {made[name] for name in batch} == {"auto"}
@@ -58,6 +63,27 @@ def test_a_strategy_that_is_not_deepspeeds_has_no_such_configuration() -> None:
     with pytest.raises(RecipeError, match="no strategy of DeepSpeed"):
         deepspeed_config(Launch(2, 1, "fsdp2"))
     assert arguments(Launch(2)) == {"ddp_find_unused_parameters": False}
+
+
+def test_deepspeed_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    with pytest.raises(EngineError, match="need DeepSpeed") as caught:
+        zero.meet()
+    assert "xinglin[deepspeed]" in caught.value.fix
+
+
+def test_the_error_of_the_process_that_failed_is_told_not_what_torchrun_says_last() -> None:
+    output = """\
+[rank1]: Traceback (most recent call last):
+[rank1]:     raise ValueError(something)
+[rank1]: module.SomeError: the batch is empty
+[rank0]: RuntimeError: Connection closed by peer
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+============================================================
+"""
+    assert reason(output) == "[rank1]: module.SomeError: the batch is empty"
+    assert reason("Killed\n") == "Killed"
+    assert reason("") == "no output"
 
 
 def test_another_sharing_than_asked_for_is_refused() -> None:

@@ -16,6 +16,7 @@ from xinglin.model import load
 from xinglin.model.attention import packed
 from xinglin.train.batches import Row, collate
 from xinglin.train.likelihood import NEXT_TOKEN
+from xinglin.train.shares import in_shares, trainable
 
 STEPS, RATE = 4, 1e-2
 
@@ -30,6 +31,7 @@ def main(folder: str, data: str, out: str) -> None:
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
     assert all(isinstance(weight, DTensor) for weight in model.parameters()), "nothing was sharded"
+    assert in_shares(model)
     rows = [Row(*(tuple(part) for part in row)) for row in json.loads(Path(data).read_text(encoding="utf-8"))]
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
     batch = collate(rows[rank::world])
@@ -41,7 +43,7 @@ def main(folder: str, data: str, out: str) -> None:
             (NEXT_TOKEN.loss(model, batch).total / units * world).backward()
             optimizer.step()
             optimizer.zero_grad()
-    whole = {name: weight.full_tensor() for name, weight in model.named_parameters() if isinstance(weight, DTensor)}
+    whole = trainable(model, optimizer)
     if rank == 0:
         torch.save(whole, out)
     distributed.destroy_process_group()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ SHARED = (training.Pretrain, training.Sft, training.Reward, training.Prefer)
 """Steps that several processes can share."""
 ONLINE = (training.Online, training.Distill)
 """Steps of which they can if each holds the whole model."""
+_ERROR = re.compile(r"\[rank\d+\]: [\w.]+(Error|Exception): ")
+"""How torch begins the last line of a process's traceback."""
 _ERRORS = {kind.code: kind for kind in (RecipeError, DataError, ModelError, EngineError)}
 
 
@@ -44,13 +47,18 @@ def train(at: Context) -> Numbers:
             if process.stdout:
                 process.stdout.close()
     if numbers is None:
-        last = log.read_text(encoding="utf-8").strip().splitlines()[-1:] or ["no output"]
         raise EngineError(
-            f"a training process ended with exit code {process.returncode}: {last[0][:200]}",
+            f"a training process ended with exit code {process.returncode}: {reason(log.read_text(encoding='utf-8'))}",
             where=str(log),
             fix="its whole output is in this file; run again to go on from the last checkpoint",
         )
     return numbers
+
+
+def reason(output: str) -> str:
+    """The line that says why the processes ended: the first error of one of them; the others only lose their peer."""
+    lines = output.strip().splitlines() or ["no output"]
+    return next((line for line in lines if _ERROR.match(line)), lines[-1])[:200]
 
 
 def write_job(at: Context) -> Path:

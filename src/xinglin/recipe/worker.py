@@ -53,4 +53,4 @@ def main(job: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    together.end(main(Path(sys.argv[1])))

@@ -14,12 +14,16 @@ from xinglin import files
 from xinglin.metrics.paired import bootstrap, sign_flip
 from xinglin.model.attention import beside
 from xinglin.model.load import writing
+from xinglin.train import together
 from xinglin.train.batches import Row, collate
+from xinglin.train.launch import first
 from xinglin.train.objective import Objective
+from xinglin.train.shares import trainable
 
 MEASUREMENTS = 10
 """Measurements on the held-out rows in a training."""
 KEPT = "heldout.json"
+WEIGHTS = "best.safetensors"
 
 
 class Best(TrainerCallback):
@@ -32,18 +36,18 @@ class Best(TrainerCallback):
         self.patience = patience
         self.losses: dict[int, list[float]] = {}
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **given: Any) -> None:
         path = self.folder / KEPT
         known = files.read_json(path) if path.is_file() else {}
         self.losses = {int(step): losses for step, losses in known.items() if int(step) <= state.global_step}
         if not state.global_step:
-            self._measure_at(0, model, first=state.is_world_process_zero)
+            self._measure_at(0, model, given["optimizer"])
 
-    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **given: Any) -> None:
         every = max(1, state.max_steps // MEASUREMENTS)
         if state.global_step % every and state.global_step < state.max_steps:
             return
-        self._measure_at(state.global_step, model, first=state.is_world_process_zero)
+        self._measure_at(state.global_step, model, given["optimizer"])
         since = [step for step in self.losses if step > self.best]
         if self.patience and len(since) >= self.patience:
             control.should_training_stop = True
@@ -53,17 +57,16 @@ class Best(TrainerCallback):
         """The step after which the loss was lowest; 0 if training has never lowered it."""
         return min(self.losses, key=lambda step: sum(self.losses[step]))
 
-    def _measure_at(self, step: int, model: Any, *, first: bool) -> None:
-        self.losses[step] = self.measure(model)
-        if not first:
+    def _measure_at(self, step: int, model: Any, optimizer: Any) -> None:
+        self.losses[step] = together.agree(self.measure(model))
+        # Of a model in shares all processes put the weights together, and the first one writes them.
+        weights = trainable(model, optimizer) if self.best == step else {}
+        if not first():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self.best == step:
-            weights = {
-                name: part.detach().contiguous() for name, part in model.named_parameters() if part.requires_grad
-            }
+        if weights:
             with writing(self.folder):
-                save_file(weights, self.folder / "best.safetensors")
+                save_file(weights, self.folder / WEIGHTS)
         files.write_json(self.folder / KEPT, self.losses)
 
     @torch.no_grad()
@@ -80,14 +83,6 @@ class Best(TrainerCallback):
         model.train(was)
         return [total / units for total in totals]
 
-    def restore(self, model: Any) -> None:
-        """Give the model its best weights back."""
-        weights = load_file(self.folder / "best.safetensors")
-        with torch.no_grad():
-            for name, part in model.named_parameters():
-                if name in weights:
-                    part.copy_(weights[name])
-
     def result(self, *, seed: int) -> dict[str, float]:
         """Held-out loss before and after, with the difference per row (95 % interval, sign-flip p)."""
         before, after = self.losses[0], self.losses[self.best]
@@ -102,3 +97,14 @@ class Best(TrainerCallback):
             "heldout_p": sign_flip(differences, seed=seed),
             "best_step": self.best,
         }
+
+
+def restore(model: Any, folder: Path) -> None:
+    """Give a model the best weights of the training in `folder`, if it had held-out rows."""
+    if not (folder / WEIGHTS).is_file():
+        return
+    weights = load_file(folder / WEIGHTS)
+    with torch.no_grad():
+        for name, part in model.named_parameters():
+            if name in weights:
+                part.copy_(weights[name])

@@ -11,6 +11,7 @@ from xinglin.errors import EngineError
 from xinglin.model.attention import Batch, beside
 from xinglin.train.batches import Row, collate
 from xinglin.train.objective import Objective
+from xinglin.train.shares import in_shares
 
 _NAMED = 5
 
@@ -19,7 +20,10 @@ def require_finite(what: str, value: float, *, step: int, model: Any, batch: Bat
     """An EngineError that names the samples of `batch` whose own loss is not finite, if `value` is not."""
     if math.isfinite(value):
         return
-    broken = [name for one in _alone(batch["rows"]) for name in one.names if _breaks(model, one, objective)]
+    rows = _alone(batch["rows"])
+    # A model in shares runs only when all processes take part, and the number may be this one's alone.
+    every = in_shares(model)
+    broken = [name for one in rows for name in one.names if every or _breaks(model, one, objective)]
     raise not_finite(what, value, step=step, names=list(dict.fromkeys(broken)), model=model)
 
 

@@ -24,10 +24,11 @@ from xinglin.errors import RecipeError
 from xinglin.model import load
 from xinglin.model.adapter import Tuning, open_for_training
 from xinglin.model.attention import Batch, check, check_context, packed
+from xinglin.train import zero
 from xinglin.train.batches import Row, collate
-from xinglin.train.best import Best
+from xinglin.train.best import Best, restore
 from xinglin.train.finite import require_finite
-from xinglin.train.launch import ALONE, SHARDED, Launch, arguments, check_strategy, first, world
+from xinglin.train.launch import ALONE, SHARDED, ZERO, Launch, arguments, check_strategy, first, world
 from xinglin.train.objective import Objective
 from xinglin.train.recorder import Progress, Recorder
 from xinglin.train.resume import Keeper, Pace, last_checkpoint
@@ -115,7 +116,7 @@ class _Trainer(Trainer):
             "the loss",
             loss.item(),
             step=self.state.global_step + 1,
-            model=model,
+            model=self.model,  # not the wrapper: the other processes do not take part
             batch=inputs,
             objective=self.objective,
         )
@@ -144,6 +145,11 @@ def _arguments(schedule: Schedule, folder: Path, rows: int) -> TrainingArguments
     cuda = torch.cuda.is_available()
     micro, passes = schedule.accumulation(world())
     steps = schedule.epochs * math.ceil(rows / schedule.batch)
+    shared: dict[str, Any] = {"use_cpu": not cuda}
+    if world() > 1:
+        shared |= arguments(schedule.launch)
+        if schedule.launch.strategy in ZERO:
+            shared |= zero.meet()
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=schedule.epochs,
@@ -167,11 +173,10 @@ def _arguments(schedule: Schedule, folder: Path, rows: int) -> TrainingArguments
         remove_unused_columns=False,
         activation_checkpointing=schedule.recompute,
         bf16=cuda,
-        use_cpu=not cuda,
         dataloader_pin_memory=cuda,
         average_tokens_across_devices=False,
         **kernels(),
-        **(arguments(schedule.launch) if world() > 1 else {}),
+        **shared,
     )
 
 
@@ -230,10 +235,11 @@ def fit(
         trainer.train(resume_from_checkpoint=str(done.path) if done else None)
     if schedule.launch.strategy in SHARDED and world() > 1:
         trainer.save_model(str(work / WHOLE))
-    if best:
-        best.restore(model)
-        if first():
-            files.write_json(folder / HELDOUT, best.result(seed=schedule.seed))
+    elif best:
+        restore(model, work)
+    zero.part()
+    if best and first():
+        files.write_json(folder / HELDOUT, best.result(seed=schedule.seed))
     model.eval()
 
 
@@ -246,6 +252,7 @@ def keep(
     work = folder / files.LOGS / TRAINER
     if (work / WHOLE).is_dir():  # every process holds a share only; together they have written this
         model = load.open_model(str(work / WHOLE), kind=type(model))
+        restore(model, work)
     # What a run that was killed while saving has left would count into the digest.
     shutil.rmtree(folder / load.FOLDER, ignore_errors=True)
     load.save(model, tokenizer, folder / load.FOLDER, stage=stage, base=base)

@@ -20,6 +20,7 @@ from xinglin.errors import EngineError, RecipeError
 
 Strategy = Literal["ddp", "fsdp2", "zero2", "zero3"]
 SHARDED = ("fsdp2", "zero3")
+ZERO = ("zero2", "zero3")
 _KINDS = {"ddp": ("MULTI_CPU", "MULTI_GPU"), "fsdp2": ("FSDP",), "zero2": ("DEEPSPEED",), "zero3": ("DEEPSPEED",)}
 """What accelerate calls them."""
 
@@ -72,7 +73,7 @@ def arguments(launch: Launch) -> dict[str, Any]:
     """The arguments of transformers' Trainer for a strategy."""
     if launch.strategy == "fsdp2":
         return {"fsdp": True, "fsdp_config": fsdp_config()}
-    if launch.strategy in ("zero2", "zero3"):
+    if launch.strategy in ZERO:
         return {"deepspeed": deepspeed_config(launch)}
     # Frozen embeddings or adapters leave parameters without a gradient only if they are no parameters of the graph.
     return {"ddp_find_unused_parameters": False}
@@ -91,21 +92,26 @@ def fsdp_config() -> dict[str, Any]:
 
 def deepspeed_config(launch: Launch) -> dict[str, Any]:
     """ZeRO-2 or ZeRO-3; "auto" fields are filled in from the trainer's arguments, so they cannot disagree."""
-    if launch.strategy not in ("zero2", "zero3"):
+    if launch.strategy not in ZERO:
         raise RecipeError(
             f"{launch.strategy} is no strategy of DeepSpeed", where="launch.strategy", fix="choose zero2 or zero3"
         )
     stage = 2 if launch.strategy == "zero2" else 3
     zero: dict[str, Any] = {"stage": stage, "overlap_comm": True, "contiguous_gradients": True}
+    # "auto": by the model's width. DeepSpeed's own buckets of 2 GB are filled by deterministic torch at every step.
+    zero["reduce_bucket_size"] = "auto"
     if launch.offload:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
     if stage == 3:
         if launch.offload:
             zero["offload_param"] = {"device": "cpu", "pin_memory": True}
+        zero |= dict.fromkeys(("stage3_prefetch_bucket_size", "stage3_param_persistence_threshold"), "auto")
         # Without it only shares of the weights would be saved (ChatMed's configuration says false).
         zero["stage3_gather_16bit_weights_on_model_save"] = True
     return {
         "zero_optimization": zero,
+        # For offload DeepSpeed would compile an Adam of its own (with nvcc on a GPU); torch's needs no compiler.
+        "zero_force_ds_cpu_optimizer": False,
         "bf16": {"enabled": "auto"},
         "gradient_clipping": "auto",
         "train_batch_size": "auto",

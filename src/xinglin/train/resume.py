@@ -1,7 +1,8 @@
 """Checkpoints of a training that has not ended: made by the clock, trusted by their digests.
 
 A checkpoint counts when `digests.json`, written last, names every file of it with its digest. Trainer reads the
-optimiser's and the random numbers' files with `weights_only=True` and never reads `training_args.bin`.
+optimiser's and the random numbers' files with `weights_only=True` and never reads `training_args.bin`; DeepSpeed is
+made to do the same (`zero`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from transformers import TrainerCallback
 
 from xinglin import files
 from xinglin.errors import DataError
+from xinglin.train import together
 
 DIGESTS = "digests.json"
 SOON = 30.0
@@ -105,6 +107,7 @@ class Keeper(TrainerCallback):
             self.pace.begin()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        together.wait()  # every process writes files of its own into the checkpoint
         if state.is_world_process_zero:
             seal(self.folder / f"checkpoint-{state.global_step}")
         self.pace.end()

@@ -7,8 +7,9 @@ round as lists; gradients are added up. With one process nothing of this happens
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import torch
 from torch import distributed
@@ -37,10 +38,25 @@ def leave() -> None:
         distributed.destroy_process_group()
 
 
+def end(code: int) -> NoReturn:
+    """End this process without taking things down: one in ten under ZeRO-3 was aborted by a thread of gloo's then."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def wait() -> None:
     """Wait until all processes are here."""
     if world() > 1:
         distributed.barrier()
+
+
+def agree(value: Result) -> Result:
+    """What the first process has found: the same to all, although last bits may differ between them."""
+    told = [value]
+    if world() > 1:
+        distributed.broadcast_object_list(told, 0)
+    return told[0]
 
 
 def share(parts: Sequence[Part], work: Callable[[Part], Result]) -> list[Result]:
