@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from small_world import DATA, make
+from small_world import DATA, digests, make
 from xinglin import files
 from xinglin.errors import GateError, RecipeError
+from xinglin.recipe.context import Context
 from xinglin.recipe.gate import check_judge
 from xinglin.recipe.manifest import Manifest
+from xinglin.recipe.parallel import write_job
+from xinglin.recipe.plan import plan
 from xinglin.recipe.read import read_recipe
+from xinglin.recipe.schema import Recipe
 from xinglin.recipe.training import Grouped, Sft
 
 
@@ -43,6 +47,14 @@ from xinglin.recipe.training import Grouped, Sft
         ("{do: reject, model: base, reward: base, prompts: qa}", "needs reward model"),
         ("{do: reject, model: base, prompts: qa}", "nothing rewards the answers"),
         ("{do: reject, model: base, prompts: qa, verify: {facts: 1}}", "need the key knowledge"),
+        (
+            "{do: reject, model: base, prompts: qa, verify: {form: 0.5, safety: 9}, floor: 0.6}",
+            r"no answer can reach floor \(0\.6\): the verifiers in verify give 0\.5 at most",
+        ),
+        (
+            "{do: sft, model: base, data: qa}\nlaunch: {strategy: zero2, offload: true}",
+            "strategy: zero2 has no effect on one process",
+        ),
     ],
 )
 def test_a_mistake_in_a_training_step_stops_before_anything_runs(line: str, problem: str, tmp_path: Path) -> None:
@@ -59,6 +71,18 @@ def test_a_verifier_is_set_by_its_name(tmp_path: Path) -> None:
     step = recipe.steps["rl"]
     assert isinstance(step, Grouped)
     assert step.verify == {"form": 1, "safety": 0.5}
+
+
+def test_a_floor_is_the_full_reward_of_the_verifiers_or_below_a_reward_models(tmp_path: Path) -> None:
+    rows = (
+        "  rm: {do: reward, model: base, data: dealt}\n"
+        "  rs: {do: reject, model: base, reward: rm, verify: {form: 1}, prompts: qa, floor: 40}\n"
+        # 0.6 + 0.3 + 0.1 is a little less than 1 in floating point.
+        "  right: {do: reject, model: base, prompts: qa, knowledge: kb, floor: 1,\n"
+        "          verify: {facts: 0.6, knowledge: 0.3, form: 0.1}}\n"
+    )
+    files.write_text(tmp_path / "recipe.yaml", DATA + rows)
+    assert set(read_recipe(tmp_path / "recipe.yaml").steps) >= {"rs", "right"}
 
 
 def test_settings_reach_mappings_that_the_file_leaves_out(tmp_path: Path) -> None:
@@ -113,6 +137,19 @@ def test_the_launch_that_a_recipe_advises_can_be_planned(name: str, settings: li
     path = Path(__file__).parents[2] / "recipes" / f"{name}.yaml"
     assert all(f"--set {one}" in path.read_text(encoding="utf-8") for one in settings)
     read_recipe(path, settings=settings)
+
+
+def test_the_processes_of_a_step_read_the_recipe_as_it_is(tmp_path: Path) -> None:
+    rows = (
+        "  rm: {do: reward, model: base, data: dealt, lora: {rank: 4}}\n"
+        "  rs: {do: reject, model: base, reward: rm, prompts: qa, top: 5}\n"  # beside it `keep` may not be named
+        "launch: {processes: 2, strategy: zero2, offload: true}\n"
+    )
+    made = make(tmp_path, DATA + rows)
+    job = files.read_json(write_job(Context(tmp_path / "rm", made, "rm", 7, lambda *_: None)))
+    again = plan(Recipe.model_validate_json(job["recipe"]), root=Path(job["root"]), runs=Path(job["runs"]))
+    assert again.recipe == made.recipe
+    assert digests(again) == digests(made)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from xinglin.errors import ModelError
 from xinglin.model.adapter import Tuning, adapt, trainable
 from xinglin.model.attention import lay_out, packed
 from xinglin.train.estimate import (
+    Drawing,
     Memory,
     architecture,
     cache_bytes,
     estimate_config,
+    estimate_online,
+    estimate_rejection,
     fits,
     inner_size,
     token_bytes,
@@ -29,6 +33,7 @@ SMALL: dict[str, Any] = {"vocab_size": 300, "hidden_size": 64, "intermediate_siz
 QWEN_8B: dict[str, Any] = {"vocab_size": 151_936, "hidden_size": 4096, "intermediate_size": 12_288,
                            "num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8,
                            "head_dim": 128, "tie_word_embeddings": False}  # fmt: skip
+QLORA = Tuning("qlora")
 PLAN = Schedule(epochs=1, batch=8, rate=1e-4, seed=1, length=2048, micro=1, recompute=True)
 
 
@@ -105,6 +110,22 @@ def test_an_eight_billion_base_fits_one_24_gb_card_by_qlora_and_not_by_full_tuni
     assert lora.total > qlora.total
     assert "qlora" in fits(full, 24)
     assert fits(Memory(1, 1, 20, 5, 1, 1), 24).startswith("set micro: 1")
+
+
+def test_rejection_sampling_needs_its_judge_while_it_trains_and_a_whole_policy_to_draw() -> None:
+    config = Qwen3Config(**QWEN_8B)
+    drawing = Drawing(critic=False, frozen=1, tokens=576)
+    plain, judged = estimate_config(config, Tuning(), PLAN), estimate_rejection(config, Tuning(), PLAN, drawing)
+    assert judged.weights - plain.weights == pytest.approx(2 * plain.parameters / 2**30)
+    assert judged.total - judged.weights == pytest.approx(plain.total - plain.weights)
+    # QLoRA's training is small; the base is drawn from in bf16.
+    small = Drawing(critic=False, frozen=0, tokens=576)
+    update = replace(PLAN, length=256)
+    for drawn in (estimate_rejection(config, QLORA, update, small), estimate_online(config, QLORA, small)):
+        assert drawn.weights == pytest.approx(2 * plain.parameters / 2**30)
+        assert drawn.activations == pytest.approx(64 * 576 * cache_bytes(config) / 2**30)
+        assert (drawn.optimizer, drawn.logits) == (0, 0)
+        assert fits(drawn, 24) == ""
 
 
 def test_sharing_out_divides_what_it_says_it_divides() -> None:

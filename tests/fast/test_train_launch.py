@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from transformers import TrainingArguments
@@ -11,6 +12,7 @@ from xinglin.errors import EngineError, RecipeError
 from xinglin.recipe.parallel import reason
 from xinglin.train import zero
 from xinglin.train.launch import Launch, arguments, check_strategy, command, deepspeed_config, fsdp_config
+from xinglin.train.resume import Saved, check_sharing, note_sharing
 
 
 def test_one_node_needs_no_address_and_several_do() -> None:
@@ -82,8 +84,65 @@ torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
 ============================================================
 """
     assert reason(output) == "[rank1]: module.SomeError: the batch is empty"
+    assert reason(f"[rank1]: AssertionError\n{output}") == "[rank1]: AssertionError", "without a word, too"
+    early = "module.ValidationError: 1 error\ntorch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n==="
+    assert reason(early) == "module.ValidationError: 1 error", "before the processes have met"
+    assert reason("the last word\n------\n======\n") == "the last word"
     assert reason("Killed\n") == "Killed"
     assert reason("") == "no output"
+
+
+def test_a_process_that_was_killed_is_told_before_the_errors_of_those_that_lost_it() -> None:
+    output = """\
+[rank0]: RuntimeError: Connection reset by peer
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+Failures:
+[1]:
+  exitcode  : -15 (pid: 11)  (SIGTERM)
+  traceback : Signal 15 (SIGTERM) received by PID 11
+------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  rank      : 1 (local_rank: 1)
+  exitcode  : -9 (pid: 12)  (SIGKILL)
+  error_file: <N/A>
+  traceback : Signal 9 (SIGKILL) received by PID 12
+======================================================
+"""
+    assert reason(output) == "Signal 9 (SIGKILL) received by PID 12"
+    told = output.replace("Signal 9 (SIGKILL) received by PID 12", "To enable traceback see: https://…")
+    assert reason(told) == "[rank0]: RuntimeError: Connection reset by peer"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "fits"),
+    [
+        (Launch(), Launch(2), True),
+        (Launch(2), Launch(), True),
+        (Launch(2, 1, "zero2"), Launch(2, 1, "zero2", offload=True), True),
+        (Launch(2, 1, "zero2"), Launch(), False),
+        (Launch(2, 1, "zero2"), Launch(4, 1, "zero2"), False),
+        (Launch(2, 1, "zero2"), Launch(2, 1, "zero3"), False),
+        (Launch(2), Launch(2, 1, "zero3"), False),
+    ],
+)
+def test_a_checkpoint_in_shares_is_continued_by_as_many_processes_in_the_same_way(
+    before: Launch, now: Launch, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", str(before.world))
+    note_sharing(tmp_path, before)
+    saved = Saved(tmp_path, 3)
+    monkeypatch.setenv("WORLD_SIZE", str(now.world))
+    if fits:
+        check_sharing(saved, now)
+        return
+    with pytest.raises(RecipeError, match="checkpoint of step 3") as caught:
+        check_sharing(saved, now)
+    assert "launch" in caught.value.fix
+
+
+def test_a_checkpoint_without_a_word_about_sharing_is_a_whole_one(tmp_path: Path) -> None:
+    check_sharing(Saved(tmp_path, 3), Launch())
 
 
 def test_another_sharing_than_asked_for_is_refused() -> None:

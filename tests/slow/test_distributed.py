@@ -256,6 +256,8 @@ def test_a_training_under_deepspeed_is_shared_out_and_resumed(
     saved = last_checkpoint(together / "logs" / "trainer")
     assert saved
     check_shares(saved.path, case)
+    with pytest.raises(RecipeError, match=f"step {saved.step} was written under {strategy} on 2 processes"):
+        sft(tiny_folder, samples[:24], together, schedule=resumed_worker.schedule(case, Launch()))
     steps = len(read_metrics(alone / "metrics.jsonl")["loss"])
     assert start(0) == list(range(saved.step + 1, steps + 1))
     first, second = (read_metrics(folder / "metrics.jsonl")["loss"] for folder in (alone, together))

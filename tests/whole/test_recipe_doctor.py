@@ -99,6 +99,8 @@ ONLINE = DATA + (
     "  ppo: {do: ppo, model: base, prompts: qa, reward: rm}\n"
     "  grpo: {do: grpo, model: base, prompts: qa, verify: {form: 1}}\n"
     "  light: {do: grpo, model: base, prompts: qa, verify: {form: 1}, tune: lora}\n"
+    "  rs: {do: reject, model: base, prompts: qa, reward: rm}\n"
+    "  right: {do: reject, model: base, prompts: qa, verify: {form: 1}, batch: 1, length: 16, tune: lora}\n"
     "  pupil: {do: distill, model: base, teacher: base, prompts: qa}\n"
     "base: base\n"
 )
@@ -118,7 +120,12 @@ def test_memory_is_told_of_stages_that_hold_several_models(tiny_folder: Path, tm
     assert needed["ppo"].weights + needed["ppo"].optimizer == pytest.approx((16 + 16 + 4 + 2) * one)
     assert needed["pupil"].weights - needed["grpo"].weights == pytest.approx(2 * one)
     assert needed["light"].weights < 4 * one
+    assert needed["rs"].weights - needed["right"].weights == pytest.approx(2 * one), "the reward model's"
     assert needed["qa"] is None
+    shared = make(tmp_path, ONLINE.replace(", tune: lora", "") + "launch: {processes: 4, strategy: zero3}\n")
+    step = next(step for step in shared.steps if step.name == "rs")
+    # It takes one process, which holds everything.
+    assert estimate(step, Context(step.folder, shared, "rs", 7, lambda *_: None)).total == needed["rs"].total
 
 
 def test_comparisons_that_do_not_fit_are_named(tmp_path: Path) -> None:

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from small_world import make
+from xinglin import files
+from xinglin.recipe.context import Context
+from xinglin.recipe.online import trained_once
 from xinglin.train.measure import compare
 from xinglin.train.online import Loop
 from xinglin.train.rewards import Score
@@ -34,3 +38,20 @@ def test_means_and_test_are_over_groups_of_prompts(tiny_folder: Path, samples: l
     assert (found["reward_before"], found["reward_after"], found["difference"]) == (2.5, 3.0, 0.5)
     assert found["p"] == 1.0, "one group that differs is no evidence, however many its prompts"
     assert found["heldout_kl"] == pytest.approx(0.0, abs=1e-5)
+
+
+def test_a_training_is_not_repeated_where_only_measuring_it_was_killed(tmp_path: Path) -> None:
+    at = Context(tmp_path / "rs", make(tmp_path), "rs", 7, lambda *_: None)
+    done: list[int] = []
+
+    def train() -> dict[str, int]:
+        done.append(1)
+        files.write_text(at.folder / "model" / "weights", "trained")
+        files.write_text(at.folder / "metrics.jsonl", '{"step": 1, "loss": 2.0}\n')
+        return {"samples": 5, "dropped": 0}
+
+    assert [*trained_once(at, train)] == [*trained_once(at, train)] == ["samples", "dropped"]
+    assert len(done) == 1
+    files.write_text(at.folder / "model" / "weights", "half of it")
+    assert trained_once(at, train) == {"samples": 5, "dropped": 0}
+    assert len(done) == 2, "weights that are not those of its end are trained again"

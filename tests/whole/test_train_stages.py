@@ -33,6 +33,8 @@ from xinglin.train.pretrain import pretrain
 from xinglin.train.reject import Draw, keep_best, prompt_of
 from xinglin.train.resume import last_checkpoint, seal
 from xinglin.train.reward import reward
+from xinglin.train.rewards import exam
+from xinglin.train.rollout import Rollout
 from xinglin.train.sft import sft
 from xinglin.types import BAD_ANSWER, Message, Origin, Passage, Preference, Sample
 
@@ -341,6 +343,16 @@ def test_the_best_distinct_answers_are_kept_with_their_origin() -> None:
     assert [sample.messages[-1].content for sample in right] == ["孕妇。", "婴儿。"], "the floor itself is good enough"
     with pytest.raises(DataError, match=r"none of 7 answers has a reward of 9\.5 or more: the largest is 9\.000"):
         keep_best(draws, keep=2, step="rs", model="sft", floor=9.5)
+    assert keep_best([Draw(first, "孕妇。", 0.6 + 0.3 + 0.1)], keep=1, step="rs", model="sft", floor=1), "0.999…"
+
+
+def test_a_kept_answer_to_an_exam_question_is_a_prompt_of_the_next_round() -> None:
+    extra = {"options": {"A": "头痛", "B": "发热"}, "answer": "B", "output": "选B"}
+    origin = Origin(source="exam", item="1", licence="CC0-1.0", kind="label")
+    asked = Sample("sample-1", (Message("user", "哪个？"),), origin, extra=extra)
+    kept = keep_best([Draw(asked, "选B。", 1.0)], keep=1, step="rs", model="sft")
+    assert kept[0].extra == {"options": extra["options"], "answer": "B", "reward": 1.0}
+    assert exam([Rollout(kept[0], (1,), (2,), finished=True, text="B")]) == [1.0]
 
 
 def test_the_prompt_of_a_sample_ends_before_its_last_answer(samples: list[Sample]) -> None:

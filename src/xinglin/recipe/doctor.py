@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -171,14 +171,21 @@ def estimate(step: Planned, at: Context) -> Any:
     """Memory of a training step; None where its base is not at hand or it is no step of that kind."""
     if not isinstance(step.step, _TRAINS) or not (spec := _ground(at.plan, step)):
         return None
-    from xinglin.train.estimate import Drawing, architecture, estimate_online
+    from xinglin.train.estimate import Drawing, architecture, estimate_online, estimate_rejection
     from xinglin.train.estimate import estimate as needed
+    from xinglin.train.launch import ALONE
 
     one = step.step
+    if isinstance(one, training.Reject):
+        # It is never shared out, whatever `launch` says.
+        alone = replace(schedule(one, at), launch=ALONE)
+        drawing = Drawing(critic=False, frozen=int(one.reward is not None), tokens=_ASKED + one.max_tokens)
+        return estimate_rejection(architecture(spec), tuning(one), alone, drawing)
     if isinstance(one, training.Fitting):
         return needed(spec, tuning(one), schedule(one, at))
-    judges = isinstance(one, training.Distill) or one.reward is not None
-    drawing = Drawing(isinstance(one, training.Ppo), int(judges), _ASKED + one.max_tokens)
+    distils = isinstance(one, training.Distill)
+    judges = distils or one.reward is not None
+    drawing = Drawing(isinstance(one, training.Ppo), int(judges), _ASKED + one.max_tokens, measured=not distils)
     return estimate_online(architecture(spec), tuning(one), drawing)
 
 

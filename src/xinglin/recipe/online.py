@@ -12,6 +12,7 @@ from xinglin.recipe.stages import curves, schedule, tuning
 from xinglin.types import Fact, Message, Question, Sample, Sampling
 
 DRAWS = "draws.jsonl"
+TRAINED = "trained.json"
 HELDOUT = 0.1
 """Share of the prompts that is not trained on and on which the reward is measured before and after."""
 _MEASURED = 400
@@ -33,10 +34,12 @@ def reject(step: training.Reject, at: Context) -> Numbers:
     draws = _draws(step, at, spread(train, step.most), scorer)
     best = keep_best(draws, keep=step.keep, step=at.name, model=step.model, top=step.top, floor=step.floor)
     at.write(SAMPLES, best)
-    rows = stage(
-        at.model(step.model), best, at.folder, schedule=schedule(step, at), tuning=tuning(step), progress=at.progress
-    )
-    curves(at)
+    trained = trained_once(
+        at, lambda: stage(
+            at.model(step.model), best, at.folder, schedule=schedule(step, at), tuning=tuning(step),
+            progress=at.progress,
+        ).numbers()
+    )  # fmt: skip
     counts = {
         "drawn": len(draws),
         "unfinished": sum(not draw.finished for draw in draws),
@@ -46,7 +49,20 @@ def reject(step: training.Reject, at: Context) -> Numbers:
     }
     loop = Loop(rate=step.rate, seed=at.seed, max_tokens=step.max_tokens)
     asked = spread(kept, _MEASURED)
-    return rows.numbers() | counts | compare(at.model(step.model), at.folder / "model", asked, scorer=scorer, loop=loop)
+    return trained | counts | compare(at.model(step.model), at.folder / "model", asked, scorer=scorer, loop=loop)
+
+
+def trained_once(at: Context, train: Callable[[], Numbers]) -> Numbers:
+    """What a training has told; it is not repeated where only measuring its result was killed."""
+    path = at.folder / files.LOGS / TRAINED
+    kept = files.read_json(path) if path.is_file() else {}
+    if kept and kept["files"] == files.digest_folder(at.folder / "model"):
+        return dict(kept["numbers"])
+    numbers = train()
+    curves(at)
+    if at.writes:
+        files.write_json(path, {"numbers": [*numbers.items()], "files": files.digest_folder(at.folder / "model")})
+    return numbers
 
 
 def _draws(step: training.Reject, at: Context, asked: list[Sample], scorer: Any) -> list[Any]:
@@ -125,11 +141,15 @@ def _train(step: training.Online, at: Context, each: int, stage: Callable[..., A
         batch=max(1, step.batch * each // _STEPS), passes=step.passes, max_tokens=step.max_tokens,
         ceiling=step.ceiling,
     )  # fmt: skip
-    outcome = stage(train, scorer, loop)
-    curves(at)
+
+    def learn() -> Numbers:
+        outcome = stage(train, scorer, loop)
+        return {"iterations": outcome.iterations, "stopped": outcome.stopped}
+
+    trained = trained_once(at, learn)
     asked = spread(kept, _MEASURED)
     measured = compare(at.model(step.model), at.folder / "model", asked, scorer=scorer, loop=loop)
-    return {"iterations": outcome.iterations, "stopped": outcome.stopped} | measured
+    return trained | measured
 
 
 def prompts(at: Context, step: str) -> list[Sample]:

@@ -17,8 +17,10 @@ SHARED = (training.Pretrain, training.Sft, training.Reward, training.Prefer)
 """Steps that several processes can share."""
 ONLINE = (training.Online, training.Distill)
 """Steps of which they can if each holds the whole model."""
-_ERROR = re.compile(r"\[rank\d+\]: [\w.]+(Error|Exception): ")
-"""How torch begins the last line of a process's traceback."""
+_ERROR = re.compile(r"(\[rank\d+\]: )?(?!torch\.distributed\.elastic)[\w.]+(Error|Exception)(: |$)")
+"""The last line of a process's traceback; torch puts the process before it once they have met."""
+_KILLED = re.compile(r"^Root Cause.*?^ *traceback : (Signal \d+ \(SIG\w+\) received by PID \d+)", re.M | re.S)
+"""What torchrun says of a process that was killed before the others ended."""
 _ERRORS = {kind.code: kind for kind in (RecipeError, DataError, ModelError, EngineError)}
 
 
@@ -56,8 +58,13 @@ def train(at: Context) -> Numbers:
 
 
 def reason(output: str) -> str:
-    """The line that says why the processes ended: the first error of one of them; the others only lose their peer."""
-    lines = output.strip().splitlines() or ["no output"]
+    """What says why the processes ended; the others only lose their peer.
+
+    That is the first to be killed, if one was (SIGKILL: by hand, or for want of memory), else the first error.
+    """
+    if killed := _KILLED.search(output):
+        return killed[1]
+    lines = [line for line in output.splitlines() if line.strip("=- ")] or ["no output"]
     return next((line for line in lines if _ERROR.match(line)), lines[-1])[:200]
 
 
@@ -67,7 +74,8 @@ def write_job(at: Context) -> Path:
     files.write_json(
         job,
         {
-            "recipe": at.plan.recipe.model_dump_json(),  # as text: the order of the steps counts
+            # As text: the order of the steps counts. Defaults are left out: `keep` must not be named beside `top`.
+            "recipe": at.plan.recipe.model_dump_json(exclude_unset=True),
             "root": str(at.plan.root.resolve()),
             "runs": str(at.plan.runs.resolve()),
             "step": at.name,

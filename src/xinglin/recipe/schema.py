@@ -198,6 +198,12 @@ class Launching(Closed):
             raise ValueError(f"offload has no effect with strategy: {self.strategy}; choose zero2 or zero3")
         return self
 
+    @model_validator(mode="after")
+    def _one_process_shares_nothing_out(self) -> Self:
+        if self.strategy != "ddp" and self.processes * self.nodes == 1:
+            raise ValueError(f"strategy: {self.strategy} has no effect on one process; set processes, e.g. 2")
+        return self
+
 
 class Recipe(Closed):
     """A whole regime. `waive` names models that are promoted although they lost to their parent in an evaluation."""

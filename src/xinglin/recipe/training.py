@@ -160,6 +160,8 @@ class Reward(Training):
 
 Verifier = Literal["facts", "knowledge", "exam", "form", "safety"]
 _ON_FACTS = ("facts", "knowledge")
+_PENALTIES = ("safety",)
+"""Verifiers that give 0 at best; the others give 1."""
 
 
 class Rewarded(Step):
@@ -208,6 +210,15 @@ class Reject(Fitting, Rewarded):
             raise ValueError(f"keep ({self.keep}) is more than samples ({self.samples})")
         if self.top and "keep" in self.model_fields_set:
             raise ValueError("keep has no effect with top, which takes the best of all answers; remove one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _the_floor_can_be_reached(self) -> Self:
+        most = sum(weight for name, weight in self.verify.items() if name not in _PENALTIES)
+        if self.floor is not None and not self.reward and self.floor > most + 1e-9:
+            raise ValueError(
+                f"no answer can reach floor ({self.floor:g}): the verifiers in verify give {most:g} at most"
+            )
         return self
 
 

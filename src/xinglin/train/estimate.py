@@ -6,7 +6,7 @@ estimate with what autograd really keeps). What the allocator adds, usually 5 to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -45,15 +45,16 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What an online stage holds beside its policy, and the tokens of an answer with its prompt.
+    """What a stage that draws answers holds beside its policy, and the tokens of an answer with its prompt.
 
     `critic`: a second model that is trained; `frozen`: models that only judge (reward model, teacher), taken to be as
-    large as the policy.
+    large as the policy; `measured`: whether policies are asked once more at the end, each opened by itself.
     """
 
     critic: bool
     frozen: int
     tokens: int
+    measured: bool = True
 
 
 def architecture(spec: str) -> Any:
@@ -77,7 +78,7 @@ def estimate_online(config: Any, tuning: Tuning, drawing: Drawing) -> Memory:
     # Beside an adapter the reference is the policy with the adapter switched off.
     reference = 0.0 if tuning.adapts else _gib(4.0 * one.parameters)
     cache = _gib(PROMPTS * drawing.tokens * cache_bytes(config))
-    return Memory(
+    learning = Memory(
         weights=trained * one.weights + reference + drawing.frozen * _gib(2.0 * one.parameters),
         optimizer=trained * one.optimizer,
         # Answers are drawn before an update, never during one.
@@ -86,6 +87,21 @@ def estimate_online(config: Any, tuning: Tuning, drawing: Drawing) -> Memory:
         trained=trained * one.trained,
         parameters=one.parameters,
     )
+    return max(learning, _asked(learning, config, drawing), key=lambda memory: memory.total)
+
+
+def estimate_rejection(config: Any, tuning: Tuning, schedule: Schedule, drawing: Drawing) -> Memory:
+    """The same for rejection sampling: its training beside the judge, or drawing, where that needs more."""
+    one = estimate_config(config, tuning, schedule)
+    trained = replace(one, weights=one.weights + drawing.frozen * _gib(2.0 * one.parameters))
+    return max(trained, _asked(trained, config, drawing), key=lambda memory: memory.total)
+
+
+def _asked(one: Memory, config: Any, drawing: Drawing) -> Memory:
+    """What it needs to ask a policy, whole in bf16 even if it was trained as an adapter of a quantised base."""
+    policies = drawing.measured + drawing.frozen
+    cache = _gib(PROMPTS * drawing.tokens * cache_bytes(config))
+    return replace(one, weights=policies * _gib(2.0 * one.parameters), optimizer=0.0, activations=cache, logits=0.0)
 
 
 def cache_bytes(config: Any, *, element: float = 2.0) -> float:
@@ -177,4 +193,4 @@ def fits(memory: Memory, gib: float) -> str:
         return ""
     if memory.activations + memory.logits > 0.4 * memory.total:
         return "set micro: 1 and recompute: true, or shorten `length`"
-    return "choose tune: lora or qlora, or share the weights out (launch: {strategy: zero3})"
+    return "choose tune: lora or qlora, or share the weights out (launch: {processes: 2, strategy: zero3})"

@@ -31,7 +31,7 @@ from xinglin.train.finite import require_finite
 from xinglin.train.launch import ALONE, SHARDED, ZERO, Launch, arguments, check_strategy, first, world
 from xinglin.train.objective import Objective
 from xinglin.train.recorder import Progress, Recorder
-from xinglin.train.resume import Keeper, Pace, last_checkpoint
+from xinglin.train.resume import Keeper, Pace, check_sharing, last_checkpoint
 
 HELDOUT = "heldout.json"
 """The loss on held-out rows before and after a training that has any."""
@@ -225,8 +225,10 @@ def fit(
         last_checkpoint(work)  # what is broken goes before the others look
     trainer.accelerator.wait_for_everyone()
     done = last_checkpoint(work)
+    if done:
+        check_sharing(done, schedule.launch)
     best = Best(heldout, objective, work, patience=schedule.patience) if heldout else None
-    keeper = Keeper(work, Pace(schedule.minutes * 60))
+    keeper = Keeper(work, Pace(schedule.minutes * 60), schedule.launch)
     with packed(model), Recorder(folder, trainer, progress, after=done.step if done else 0) as recorder:
         for callback in (recorder, best, keeper):
             if callback:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
+import torch
+
 from xinglin.metrics.paired import bootstrap, sign_flip
 from xinglin.model import load
 from xinglin.model.render import Template
@@ -27,10 +29,9 @@ def compare(before: Path, after: Path, samples: Sequence[Sample], *, scorer: Sco
     """
     together.wait()  # until the first process has saved what was trained
     sampling = Sampling(loop.max_tokens, loop.temperature, seed=loop.seed)
-    models = [load.open_pair(str(path)) for path in (before, after)]
-    drawn = [roll(model, Template(tokenizer), samples, sampling=sampling, each=ANSWERS) for model, tokenizer in models]
+    drawn = [_draw(path, samples, sampling) for path in (before, after)]
     means = [_means(answers, scorer) for answers in drawn]
-    theirs, mine = (answer_logprobs(model, drawn[1]) for model, _ in models)
+    theirs, mine = (_logprobs(path, drawn[1]) for path in (before, after))
     differences = [new - old for old, new in zip(*means, strict=True)]
     low, high = bootstrap(differences, seed=loop.seed)
     return {
@@ -44,6 +45,16 @@ def compare(before: Path, after: Path, samples: Sequence[Sample], *, scorer: Sco
         "p": sign_flip(differences, seed=loop.seed),
         "heldout_kl": sum((a - b).sum().item() for a, b in zip(mine, theirs, strict=True)) / len(drawn[1]),
     }
+
+
+def _draw(path: Path, samples: Sequence[Sample], sampling: Sampling) -> list[Rollout]:
+    """Answers of one policy. It is opened for this alone: two would not fit where one was trained as an adapter."""
+    model, tokenizer = load.open_pair(str(path))
+    return roll(model, Template(tokenizer), samples, sampling=sampling, each=ANSWERS)
+
+
+def _logprobs(path: Path, answers: Sequence[Rollout]) -> list[torch.Tensor]:
+    return answer_logprobs(load.open_pair(str(path))[0], answers)
 
 
 def _means(answers: Sequence[Rollout], scorer: Scorer) -> list[float]:

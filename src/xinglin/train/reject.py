@@ -1,4 +1,4 @@
-"""Rejection sampling: the policy answers every prompt several times, the reward model keeps the best answers.
+"""Rejection sampling: the policy answers every prompt several times, and the best rewarded answers are kept.
 
 The kept answers are training samples for another round of SFT (ChiMed-GPT's regime; Touvron et al. 2023, Llama 2,
 section 3.2.3), and each carries the ids of the sample it was drawn for.
@@ -11,6 +11,11 @@ from dataclasses import dataclass
 
 from xinglin.errors import DataError
 from xinglin.types import Maker, Message, Origin, Sample, make_id
+
+EXAM = ("options", "answer")
+"""What the prompt of an exam question carries for the verifier `exam`; its answers are prompts of another round."""
+_ROUNDED = 1e-9
+"""How far a sum of weighted rewards may be below its true value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ def keep_best(
 
 
 def _good(draw: Draw, floor: float | None) -> bool:
-    return draw.finished and bool(draw.answer.strip()) and (floor is None or draw.reward >= floor)
+    return draw.finished and bool(draw.answer.strip()) and (floor is None or draw.reward >= floor - _ROUNDED)
 
 
 def _sample(draw: Draw, *, step: str, model: str) -> Sample:
@@ -84,7 +89,8 @@ def _sample(draw: Draw, *, step: str, model: str) -> Sample:
             maker=Maker(step=step, model=model),
         ),
         tags=draw.sample.tags,
-        extra={"reward": round(draw.reward, 4)},
+        extra={name: draw.sample.extra[name] for name in EXAM if name in draw.sample.extra}
+        | {"reward": round(draw.reward, 4)},
     )
 
 

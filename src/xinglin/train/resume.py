@@ -17,10 +17,13 @@ import torch
 from transformers import TrainerCallback
 
 from xinglin import files
-from xinglin.errors import DataError
+from xinglin.errors import DataError, RecipeError
 from xinglin.train import together
+from xinglin.train.launch import Launch, world
 
 DIGESTS = "digests.json"
+SHARING = "sharing.json"
+"""Beside the files of a checkpoint: how weights and optimiser were shared out between how many processes."""
 SOON = 30.0
 """Seconds to the first checkpoint, and the least between two."""
 SHARE = 0.02
@@ -43,6 +46,39 @@ def last_checkpoint(folder: Path) -> Saved | None:
             return Saved(path, int(path.name.rpartition("-")[2]))
         shutil.rmtree(path)
     return None
+
+
+def note_sharing(path: Path, launch: Launch) -> None:
+    """Write down how a checkpoint is shared out."""
+    files.write_json(path / SHARING, _sharing(launch))
+
+
+def check_sharing(saved: Saved, launch: Launch) -> None:
+    """A RecipeError if a checkpoint holds its optimiser in shares that this training cannot take up.
+
+    Trainer would go on with a new optimiser and learning rate and say nothing, or DeepSpeed end in an assertion.
+    """
+    path = saved.path / SHARING
+    was, now = files.read_json(path) if path.is_file() else _sharing(Launch()), _sharing(launch)
+    if was != now:
+        raise RecipeError(
+            f"the checkpoint of step {saved.step} was written under {_spell(was)}, and cannot be continued under "
+            f"{_spell(now)}",
+            where=str(saved.path),
+            fix="go on with the `launch` that it was written with, or remove this folder to begin again",
+        )
+
+
+def _sharing(launch: Launch) -> dict[str, Any]:
+    """The strategy and its processes; without shares of their own (ddp) any number of processes can go on."""
+    if world() == 1 or launch.strategy == "ddp":
+        return {"strategy": "ddp"}
+    return {"strategy": launch.strategy, "processes": world()}
+
+
+def _spell(sharing: dict[str, Any]) -> str:
+    count = sharing.get("processes")
+    return f"{sharing['strategy']} on {count} processes" if count else "ddp or by one process"
 
 
 def _recorded(path: Path) -> object:
@@ -91,9 +127,10 @@ class Pace:
 class Keeper(TrainerCallback):
     """Asks for checkpoints at a pace, and seals those that were made."""
 
-    def __init__(self, folder: Path, pace: Pace) -> None:
+    def __init__(self, folder: Path, pace: Pace, launch: Launch) -> None:
         self.folder = folder
         self.pace = pace
+        self.launch = launch
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         due = self.pace.due() and state.global_step < state.max_steps
@@ -109,5 +146,7 @@ class Keeper(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         together.wait()  # every process writes files of its own into the checkpoint
         if state.is_world_process_zero:
-            seal(self.folder / f"checkpoint-{state.global_step}")
+            path = self.folder / f"checkpoint-{state.global_step}"
+            note_sharing(path, self.launch)
+            seal(path)
         self.pace.end()

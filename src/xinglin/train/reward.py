@@ -97,8 +97,8 @@ def _pairs(groups: tuple[int, ...]) -> tuple[Comparison, ...]:
 def _prefixes(batch: Batch) -> list[Comparison]:
     """The last tokens of the k tokens long beginnings of every pair's answers [K], and each one's share of its group.
 
-    From the first token in which the answers differ to the end of the shorter one. Where one answer is the beginning of
-    the other nothing is compared.
+    From the first token in which the answers differ to the end of the shorter one. One that the other begins with is
+    compared in its end token alone; in a template without one nothing is.
     """
     labels = batch["labels"][0].tolist()
     bounds = [0, *accumulate(batch["segments"])]
