@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xinglin.metrics.choice import accuracy, wilson
+from xinglin.metrics.choice import accuracy, wilson, wilson_of_groups
 from xinglin.metrics.paired import average, bootstrap, detectable, holm, mcnemar, sign_flip
 from xinglin.metrics.spans import contains_all, criteria, hits, listed, overlaps
 
@@ -89,6 +89,21 @@ def test_holm_keeps_the_order_of_its_input(raw: list[float], adjusted: list[floa
 )
 def test_wilson_is_the_closed_form(correct: int, count: int, low: float, high: float) -> None:
     assert wilson(correct, count) == pytest.approx((low, high), abs=1e-6)
+
+
+def test_items_that_are_alike_within_their_groups_count_once() -> None:
+    alone = [[True]] * 28 + [[False]] * 13
+    assert wilson_of_groups(alone) == pytest.approx(wilson(28, 41), abs=1e-12)
+    assert wilson_of_groups([one * 5 for one in alone]) == pytest.approx(wilson(28, 41), abs=1e-12)
+    # Share 3/5; the groups of 2, 2 and 1 are off by 0.8, -0.2 and -0.6: spread 1.04, effective 25 * 0.24 / 1.04.
+    groups = [[True, True], [True, False], [False]]
+    assert wilson_of_groups(groups) == pytest.approx(wilson(3, 5), abs=1e-12), "never more than there are"
+    # Share 1/2; the groups of 3, 3, 1 and 1 are off by 1.5, -1.5, 0.5 and -0.5: spread 5, effective 64 / 4 / 5.
+    groups = [[True] * 3, [False] * 3, [True], [False]]
+    assert wilson_of_groups(groups) == pytest.approx(wilson(1.6, 3.2), abs=1e-12)
+    assert wilson_of_groups([[True] * 9, [True]]) == wilson(2, 2)
+    assert wilson_of_groups([[False] * 9, [], [False]]) == wilson(0, 2)
+    assert wilson_of_groups([]) == (0.0, 1.0)
 
 
 def test_accuracy_carries_its_count_interval_and_signature() -> None:

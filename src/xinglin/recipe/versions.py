@@ -39,7 +39,7 @@ VERSIONS: dict[type[schema.Step], Version] = {
     training.Vocab: Version(2, 10, weights=True),
     training.Pretrain: Version(3, 40, weights=True, resumes=True),
     training.Sft: Version(4, 50, weights=True, resumes=True),
-    training.Reward: Version(4, 30, weights=True, resumes=True),
+    training.Reward: Version(5, 30, weights=True, resumes=True),
     training.Reject: Version(5, 20, weights=True, resumes=True),
     training.Ppo: Version(7, 60, weights=True, resumes=True),
     training.Grouped: Version(6, 40, weights=True, resumes=True),
