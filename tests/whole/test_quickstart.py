@@ -23,6 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 RECIPE = REPOSITORY / "recipes" / "quickstart.yaml"
 FEWER = (
     "taught.topics=40",
+    "rs.floor=-100",  # what is taught here knows no answer that the verifier could find right
     "pt.epochs=1",
     "sft.epochs=1",
     "rm.epochs=1",
