@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from work import calls
 from xinglin.knowledge.link import Linker
 from xinglin.knowledge.sources import import_source
 from xinglin.knowledge.store import Knowledge
@@ -131,10 +131,7 @@ def test_the_unknown_part_of_a_question_is_named_beside_the_known_one() -> None:
     assert link.missing == ("缬沙坦氢氯噻嗪片",)
 
 
-def test_a_question_takes_less_than_a_millisecond() -> None:
+def test_a_question_with_an_unknown_name_takes_few_steps() -> None:
     found = linker()
-    start = time.perf_counter()
-    for _ in range(20):
-        for name in STRANGERS:
-            found.link(f"{name}怎么治疗？")
-    assert (time.perf_counter() - start) / (20 * len(STRANGERS)) < 0.002
+    # 2,600 calls, a seventh of a millisecond: names are looked up by their beginnings, never tried one by one.
+    assert calls(lambda: [found.link(f"{name}怎么治疗？") for name in STRANGERS]) < 4_000 * len(STRANGERS)

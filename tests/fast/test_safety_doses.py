@@ -57,6 +57,7 @@ def test_what_only_looks_like_an_amount_is_none(text: str) -> None:
 @pytest.mark.parametrize("piece", ["一", "1", "每次", "每日口服", "m", "  ", "1 "])
 def test_long_hostile_texts_are_read_in_time(piece: str) -> None:
     text = piece * (100_000 // len(piece))
-    started = time.perf_counter()
+    started = time.process_time()
     states_amount(text)
-    assert time.perf_counter() - started < 1
+    # 0.04 s; a pattern that goes back over the text would need minutes.
+    assert time.process_time() - started < 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -87,12 +88,18 @@ def test_every_step_is_done_and_all_digests_hold(plan: Plan, runs: Path) -> None
     assert xinglin("verify", str(runs)).returncode == 0
 
 
+def _processor_seconds() -> float:
+    """What the child processes that have ended took of the processor: a busy machine makes it little longer."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_a_second_run_skips_everything_in_ten_seconds(first: subprocess.CompletedProcess[str], runs: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("manifest.json")}
-    started = time.monotonic()
+    spent = _processor_seconds()
     again = xinglin("run", str(RECIPE), "--runs", str(runs), *SETTINGS, "--until", "tables")
     assert again.returncode == 0, again.stderr
-    assert time.monotonic() - started < 10
+    assert _processor_seconds() - spent < 10
     assert again.stderr.count("已完成") == len(before)
     assert {path: path.stat().st_mtime_ns for path in runs.rglob("manifest.json")} == before
 
