@@ -44,6 +44,13 @@ from xinglin.recipe.training import Grouped, Sft
             "  more: {do: reject, model: base, reward: wrong, prompts: qa, top: 5, keep: 2}",
             "keep has no effect",
         ),
+        ("{do: contrast, model: base, prompts: qa}", "nothing rewards the answers"),
+        ("{do: contrast, model: base, prompts: books, verify: {form: 1}}", "needs prompts"),
+        ("{do: contrast, model: base, prompts: qa, verify: {form: 1}, gap: 0}", "gap"),
+        (
+            "{do: contrast, model: base, prompts: qa, verify: {form: 1}}\n  more: {do: sft, model: wrong, data: qa}",
+            "model needs model, but 'wrong' makes preferences",
+        ),
         ("{do: reject, model: base, reward: base, prompts: qa}", "needs reward model"),
         ("{do: reject, model: base, prompts: qa}", "nothing rewards the answers"),
         ("{do: reject, model: base, prompts: qa, verify: {facts: 1}}", "need the key knowledge"),

@@ -101,6 +101,7 @@ ONLINE = DATA + (
     "  light: {do: grpo, model: base, prompts: qa, verify: {form: 1}, tune: lora}\n"
     "  rs: {do: reject, model: base, prompts: qa, reward: rm}\n"
     "  right: {do: reject, model: base, prompts: qa, verify: {form: 1}, batch: 1, length: 16, tune: lora}\n"
+    "  duels: {do: contrast, model: base, prompts: qa, reward: rm}\n"
     "  pupil: {do: distill, model: base, teacher: base, prompts: qa}\n"
     "base: base\n"
 )
@@ -121,6 +122,8 @@ def test_memory_is_told_of_stages_that_hold_several_models(tiny_folder: Path, tm
     assert needed["pupil"].weights - needed["grpo"].weights == pytest.approx(2 * one)
     assert needed["light"].weights < 4 * one
     assert needed["rs"].weights - needed["right"].weights == pytest.approx(2 * one), "the reward model's"
+    assert needed["duels"].weights == pytest.approx(2 * 2 * one), "a policy and a judge, neither trained"
+    assert (needed["duels"].optimizer, needed["duels"].trained) == (0, 0)
     assert needed["qa"] is None
     shared = make(tmp_path, ONLINE.replace(", tune: lora", "") + "launch: {processes: 4, strategy: zero3}\n")
     step = next(step for step in shared.steps if step.name == "rs")

@@ -11,11 +11,14 @@ from small_world import DATA, make
 from xinglin import files
 from xinglin.errors import GateError
 from xinglin.model.card import read_card
+from xinglin.recipe import online, training
+from xinglin.recipe.context import Context
 from xinglin.recipe.manifest import read_manifest
 from xinglin.recipe.measure import results
 from xinglin.recipe.models import assistant
 from xinglin.recipe.plan import Plan
 from xinglin.recipe.run import Silent, run
+from xinglin.types import Fact, Preference, Sample
 
 REGIME = (
     DATA
@@ -27,13 +30,23 @@ REGIME = (
   sft:    {do: sft, model: first, data: qa, epochs: 4, rate: 1.0e-3, lora: {rank: 4}, micro: 2}
   whole:  {do: merge, model: sft}
   rm:     {do: reward, model: whole, data: dealt, epochs: 4, rate: 1.0e-3}
+  duels:
+    do: contrast
+    model: whole
+    prompts: more
+    verify: {facts: 1}
+    knowledge: kb
+    samples: 8
+    temperature: 1.5
+    pairs: 3
+    heldout: 0.2
   rs:     {do: reject, model: whole, reward: rm, prompts: more, samples: 2, top: 5, most: 10, rate: 1.0e-4}
   right:  {do: reject, model: rs, verify: {form: 1}, prompts: more, samples: 2, most: 10, floor: 1, rate: 1.0e-4}
   ppo:    {do: ppo, model: right, reward: rm, prompts: more, verify: {form: 0.5}, iterations: 2, batch: 8, rate: 1.0e-4}
   grpo:   {do: grpo, model: ppo, prompts: more, verify: {facts: 1, form: 0.2}, knowledge: kb, iterations: 2, batch: 4}
   rloo:   {do: rloo, model: grpo, prompts: exam, verify: {exam: 1, safety: 1}, iterations: 1, batch: 4, samples: 2}
   kto:    {do: kto, model: rloo, data: dealt, most: 6, tune: freeze}
-  simpo:  {do: simpo, model: kto, data: dealt, most: 6, gamma: 0.5}
+  simpo:  {do: simpo, model: kto, data: duels, most: 6, gamma: 0.5}
   small:  {do: distill, model: base, teacher: base, prompts: more, iterations: 1, batch: 4}
 """
 ).replace("steps:\n", "steps:\n  exam:   {do: import, input: [exam.jsonl], noun: questions}\n")
@@ -77,13 +90,57 @@ def test_the_manifests_say_how_each_stage_went(regime: Plan) -> None:
     assert {"accuracy", "low", "high", "margin", "calibration", "length", "shorter", "longer"} <= set(judged)
     assert json.loads((regime.folder("rm") / "judged.json").read_text())["bins"]
     assert numbers(regime, "rs")["kept"] == 5
+    made = numbers(regime, "duels")
+    assert made["drawn"] == 8 * made["prompts"]
+    assert made["train"] + made["heldout"] > made["paired"] > 1
     assert numbers(regime, "right")["kept_reward"] == 1.0
     for step in ("rs", "right", "ppo", "grpo"):
         assert {"reward_before", "reward_after", "low", "high", "p", "heldout_kl"} <= set(numbers(regime, step))
 
 
+def test_pairs_of_own_answers_prefer_the_verified_one_and_know_where_they_come_from(regime: Plan) -> None:
+    facts = {one.id: one for one in files.read_records(regime.folder("kb") / "facts.jsonl", Fact)}
+    prompts = {one.id for one in files.read_records(regime.folder("more") / "samples.jsonl", Sample)}
+    train, heldout = (
+        files.read_records(regime.folder("duels") / name, Preference) for name in ("preferences.jsonl", "heldout.jsonl")
+    )
+    for pair in train + heldout:
+        tails = [facts[parent].tail for parent in pair.origin.parents[1:]]
+        assert all(tail in pair.chosen for tail in tails)
+        assert pair.margin >= 0.5
+        assert pair.origin.parents[0] in prompts
+        assert pair.origin.maker
+        assert pair.origin.maker.model == "whole"
+    assert not {pair.origin.group for pair in train} & {pair.origin.group for pair in heldout}
+
+
+def test_answers_drawn_before_a_run_was_killed_are_not_drawn_again(
+    regime: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online, "_PORTION", 2)
+    step = regime.recipe.steps["duels"]
+    assert isinstance(step, training.Contrast)
+    seen: list[int] = []
+
+    def told(number: int, _total: int, _numbers: dict[str, float]) -> None:
+        seen.append(number)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    at = [Context(tmp_path / name, regime, "duels", 7, told) for name in ("killed", "whole")]
+    with pytest.raises(KeyboardInterrupt):
+        online.contrast(step, at[0])
+    assert not (tmp_path / "killed" / "draws.jsonl").exists()
+    online.contrast(step, at[0])
+    online.contrast(step, at[1])
+    total = seen[-1]
+    assert seen == [1, 2, *range(3, total + 1), *range(1, total + 1)]
+    killed, whole = (files.digest_folder(tmp_path / name) for name in ("killed", "whole"))
+    assert killed == whole
+    assert "draws.jsonl" in whole
+
+
 def test_an_exam_question_becomes_a_prompt_with_its_options_and_answer(regime: Plan) -> None:
-    from xinglin.recipe.context import Context
     from xinglin.recipe.online import prompts
 
     at = Context(regime.folder("rloo"), regime, "rloo", 7, lambda *_: None)

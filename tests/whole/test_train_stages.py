@@ -302,50 +302,6 @@ def test_a_stage_without_data_is_an_error_before_any_training(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_best_distinct_answers_are_kept_with_their_origin() -> None:
-    origin = Origin(
-        source="drugs.yaml", item="3", licence="CC0-1.0", kind="template", group="安络宁", parents=("fact-1", "fact-2")
-    )
-    asked = (Message("system", "请回答。"), Message("user", "禁忌呢？"))
-    first = Sample("sample-1", (*asked, Message("assistant", "孕妇。")), origin, tags=("禁忌",))
-    second = Sample("sample-2", (Message("user", "适应症呢？"), Message("assistant", "头痛。")), origin)
-    draws = [
-        Draw(first, "婴儿。", 0.5),
-        Draw(first, "孕妇。", 2.00004),
-        Draw(first, "  ", 9.0),
-        Draw(first, "孕妇。", 1.0),
-        Draw(second, "发热。", -3.0),
-        Draw(second, "头痛。", -3.0),
-        Draw(first, "头痛。", 0.1),
-    ]
-    kept = keep_best(draws, keep=2, step="rs", model="sft")
-    assert [(sample.messages[-1].content, sample.extra["reward"]) for sample in kept] == [
-        ("孕妇。", 2.0),
-        ("婴儿。", 0.5),
-        ("发热。", -3.0),
-        ("头痛。", -3.0),
-    ]
-    best = kept[0]
-    assert best.messages[:-1] == asked == prompt_of(first)
-    assert best.origin.parents == ("sample-1", "fact-1", "fact-2")
-    assert (best.origin.kind, best.origin.item, best.origin.group) == ("model", "sample-1", "安络宁")
-    assert best.origin.licence == "CC0-1.0"
-    assert best.origin.maker
-    assert (best.origin.maker.step, best.origin.maker.model) == ("rs", "sft")
-    assert best.tags == ("禁忌",)
-    assert len({sample.id for sample in kept}) == 4
-    cut = [Draw(first, "孕妇和", 5.0, finished=False), *draws]
-    assert keep_best(cut, keep=2, step="rs", model="sft") == kept, "an answer that was cut off is not learnt"
-    for nothing in (draws[2:3], cut[:1]):
-        with pytest.raises(DataError, match="none of 1 answers ended by itself"):
-            keep_best(nothing, keep=2, step="rs", model="sft")
-    right = keep_best(draws, keep=2, step="rs", model="sft", floor=0.5)
-    assert [sample.messages[-1].content for sample in right] == ["孕妇。", "婴儿。"], "the floor itself is good enough"
-    with pytest.raises(DataError, match=r"none of 7 answers has a reward of 9\.5 or more: the largest is 9\.000"):
-        keep_best(draws, keep=2, step="rs", model="sft", floor=9.5)
-    assert keep_best([Draw(first, "孕妇。", 0.6 + 0.3 + 0.1)], keep=1, step="rs", model="sft", floor=1), "0.999…"
-
-
 def test_a_kept_answer_to_an_exam_question_is_a_prompt_of_the_next_round() -> None:
     extra = {"options": {"A": "头痛", "B": "发热"}, "answer": "B", "output": "选B"}
     origin = Origin(source="exam", item="1", licence="CC0-1.0", kind="label")

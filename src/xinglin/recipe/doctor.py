@@ -17,7 +17,8 @@ from xinglin.types import Passage, Sample
 
 Level = Literal["ok", "warn", "fail"]
 RANKINGS = curate.FILES["rankings"][0]
-_TRAINS = (training.Fitting, training.Online, training.Distill)
+_RUNS_MODELS = (training.Fitting, training.Online, training.Distill, training.Contrast)
+"""Steps that train a model, or draw its answers."""
 _MANY_DROPPED = 0.05
 _ASKED = 512
 """Tokens of a prompt, where nothing has been drawn yet."""
@@ -65,7 +66,7 @@ def examine(plan: Plan) -> Iterator[Diagnosis]:
         if isinstance(step.step, schema.Base | training.Vocab):
             yield from _model(plan, step)
     for step in plan.steps:
-        if not isinstance(step.step, _TRAINS):
+        if not isinstance(step.step, _RUNS_MODELS):
             continue
         at = Context(step.folder, plan, step.name, plan.recipe.seed, lambda *_: None)
         yield from _memory(step, at)
@@ -168,18 +169,21 @@ def _ground(plan: Plan, step: Planned) -> str:
 
 
 def estimate(step: Planned, at: Context) -> Any:
-    """Memory of a training step; None where its base is not at hand or it is no step of that kind."""
-    if not isinstance(step.step, _TRAINS) or not (spec := _ground(at.plan, step)):
+    """Memory of a step that trains or draws; None where its base is not at hand or it is no step of that kind."""
+    if not isinstance(step.step, _RUNS_MODELS) or not (spec := _ground(at.plan, step)):
         return None
-    from xinglin.train.estimate import Drawing, architecture, estimate_online, estimate_rejection
+    from xinglin.train.estimate import Drawing, architecture, estimate_drawing, estimate_online, estimate_rejection
     from xinglin.train.estimate import estimate as needed
     from xinglin.train.launch import ALONE
 
     one = step.step
+    if isinstance(one, training.Drawn):
+        drawing = Drawing(critic=False, frozen=int(one.reward is not None), tokens=_ASKED + one.max_tokens)
+        if isinstance(one, training.Contrast):
+            return estimate_drawing(architecture(spec), drawing)
     if isinstance(one, training.Reject):
         # It is never shared out, whatever `launch` says.
         alone = replace(schedule(one, at), launch=ALONE)
-        drawing = Drawing(critic=False, frozen=int(one.reward is not None), tokens=_ASKED + one.max_tokens)
         return estimate_rejection(architecture(spec), tuning(one), alone, drawing)
     if isinstance(one, training.Fitting):
         return needed(spec, tuning(one), schedule(one, at))

@@ -1,24 +1,44 @@
-"""What the steps do that train on the policy's own answers: rejection sampling, PPO, GRPO, RLOO, distillation."""
+"""What the steps do with the policy's own answers: preference pairs, rejection sampling, PPO, GRPO, RLOO, distillation.
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 from xinglin import files
 from xinglin.recipe import curate, gate, training
-from xinglin.recipe.context import FACTS, SAMPLES, Context, Numbers, spread
+from xinglin.recipe.context import FACTS, HELDOUT, PAIRS, SAMPLES, Context, Numbers, spread
 from xinglin.recipe.stages import curves, schedule, tuning
 from xinglin.types import Fact, Message, Question, Sample, Sampling
 
 DRAWS = "draws.jsonl"
 TRAINED = "trained.json"
-HELDOUT = 0.1
+_HELDOUT = 0.1
 """Share of the prompts that is not trained on and on which the reward is measured before and after."""
+_PORTION = 64
+"""Prompts whose answers are drawn, scored and kept together."""
 _MEASURED = 400
 """At most so many of them are asked: on more, measuring would take longer than it tells."""
 _STEPS = 4
 """Optimiser steps of a pass over an iteration's answers."""
+
+
+def contrast(step: training.Contrast, at: Context) -> Numbers:
+    """Sample answers, and pair the better with the worse of each prompt."""
+    from xinglin.train.heldout import hold_out
+    from xinglin.train.reject import pair_up
+
+    draws = _draws(step, at, spread(prompts(at, step.prompts), step.most), _scorer(step, at))
+    made = pair_up(draws, most=step.pairs, gap=step.gap, step=at.name, model=step.model)
+    train, kept = hold_out(made, share=step.heldout, seed=at.seed)
+    at.write(PAIRS, train)
+    files.write_records(at.folder / HELDOUT, kept)
+    paired = len({one.origin.item for one in made})
+    return _told(draws) | {"prompts": len({one.sample.id for one in draws}), "paired": paired} | {
+        "train": len(train), "heldout": len(kept),
+    }  # fmt: skip
 
 
 def reject(step: training.Reject, at: Context) -> Numbers:
@@ -30,7 +50,7 @@ def reject(step: training.Reject, at: Context) -> Numbers:
     from xinglin.train.sft import sft as stage
 
     scorer = _scorer(step, at)
-    train, kept = hold_out(prompts(at, step.prompts), share=HELDOUT, seed=at.seed)
+    train, kept = hold_out(prompts(at, step.prompts), share=_HELDOUT, seed=at.seed)
     draws = _draws(step, at, spread(train, step.most), scorer)
     best = keep_best(draws, keep=step.keep, step=at.name, model=step.model, top=step.top, floor=step.floor)
     at.write(SAMPLES, best)
@@ -40,11 +60,8 @@ def reject(step: training.Reject, at: Context) -> Numbers:
             progress=at.progress,
         ).numbers()
     )  # fmt: skip
-    counts = {
-        "drawn": len(draws),
-        "unfinished": sum(not draw.finished for draw in draws),
+    counts = _told(draws) | {
         "kept": len(best),
-        "mean_reward": sum(draw.reward for draw in draws) / len(draws),
         "kept_reward": sum(sample.extra["reward"] for sample in best) / len(best),
     }
     loop = Loop(rate=step.rate, seed=at.seed, max_tokens=step.max_tokens)
@@ -65,21 +82,53 @@ def trained_once(at: Context, train: Callable[[], Numbers]) -> Numbers:
     return numbers
 
 
-def _draws(step: training.Reject, at: Context, asked: list[Sample], scorer: Any) -> list[Any]:
-    """The sampled answers with their rewards; those of a run that was killed while training are read back."""
+def _draws(step: training.Drawn, at: Context, asked: list[Sample], scorer: Any) -> list[Any]:
+    """The sampled answers with their rewards, portion by portion; those of a run that was killed are read back."""
+    from xinglin.train.reject import Draw
+
+    path, parts = at.folder / DRAWS, at.folder / files.LOGS / "draws"
+    if not path.is_file():
+        parts.mkdir(parents=True, exist_ok=True)
+        portions = [asked[first : first + _PORTION] for first in range(0, len(asked), _PORTION)]
+        names = [parts / f"{number}.jsonl" for number in range(len(portions))]
+        if missing := [number for number, name in enumerate(names) if not name.is_file()]:
+            draw = _drawer(step, at, scorer)
+            for number in missing:
+                drawn = draw(portions[number], number)
+                files.write_records(names[number], drawn)
+                at.progress(number + 1, len(portions), {"reward": sum(one.reward for one in drawn) / len(drawn)})
+        files.write_records(path, [draw for name in names for draw in files.read_records(name, Draw)])
+        shutil.rmtree(parts)
+    return files.read_records(path, Draw)
+
+
+def _drawer(step: training.Drawn, at: Context, scorer: Any) -> Callable[[list[Sample], int], list[Any]]:
+    """What draws and scores the answers of one portion of the prompts, by its number."""
     from xinglin.model import load
     from xinglin.model.render import Template
+    from xinglin.train.online import seed_of
     from xinglin.train.reject import Draw
     from xinglin.train.rollout import roll
 
-    path = at.folder / DRAWS
-    if not path.is_file():
-        model, tokenizer = load.open_pair(str(at.model(step.model)))
-        sampling = Sampling(step.max_tokens, step.temperature, seed=at.seed)
-        drawn = roll(model, Template(tokenizer), asked, sampling=sampling, each=step.samples)
+    model, tokenizer = load.open_pair(str(at.model(step.model)))
+    template = Template(tokenizer)
+
+    def draw(asked: list[Sample], number: int) -> list[Draw]:
+        sampling = Sampling(step.max_tokens, step.temperature, seed=seed_of(at.seed, number))
+        drawn = roll(model, template, asked, sampling=sampling, each=step.samples)
         scored = zip(drawn, scorer(drawn), strict=True)
-        files.write_records(path, [Draw(one.sample, one.text, score.value, one.finished) for one, score in scored])
-    return files.read_records(path, Draw)
+        return [Draw(one.sample, one.text, score.value, one.finished) for one, score in scored]
+
+    return draw
+
+
+def _told(draws: list[Any]) -> Numbers:
+    """What the manifest says about the answers drawn."""
+    return {
+        "drawn": len(draws),
+        "unfinished": sum(not draw.finished for draw in draws),
+        "mean_reward": sum(draw.reward for draw in draws) / len(draws),
+    }
 
 
 def ppo(step: training.Ppo, at: Context) -> Numbers:
@@ -88,7 +137,7 @@ def ppo(step: training.Ppo, at: Context) -> Numbers:
     from xinglin.train.ppo import ppo as stage
 
     start = Start(at.model(step.model), tuning(step), at.model(step.reward) if step.reward else "")
-    knobs = Ppo(beta=step.beta, target=step.target)
+    knobs = Ppo(beta=step.beta, target=step.target, baseline=step.baseline)
     return _train(
         step, at, 1, lambda data, scorer, loop: stage(
             start, data, at.folder, scorer=scorer, loop=loop, knobs=knobs, progress=at.progress
@@ -134,7 +183,7 @@ def _train(step: training.Online, at: Context, each: int, stage: Callable[..., A
     from xinglin.train.measure import compare
     from xinglin.train.online import Loop
 
-    train, kept = hold_out(prompts(at, step.prompts), share=HELDOUT, seed=at.seed)
+    train, kept = hold_out(prompts(at, step.prompts), share=_HELDOUT, seed=at.seed)
     scorer = _scorer(step, at)
     loop = Loop(
         rate=step.rate, seed=at.seed, iterations=step.iterations, prompts=step.batch, each=each,

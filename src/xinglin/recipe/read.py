@@ -29,8 +29,8 @@ def _step_classes() -> dict[str, type[schema.Step]]:
         schema.Base, schema.KnowledgeStep, schema.Import, schema.Clean, schema.Deidentify, schema.Dedup,
         schema.Decontaminate, schema.Split, schema.Mix, schema.Noise, schema.Select,
         schema.Statements, schema.Templates, schema.PairsStep,
-        training.Vocab, training.Pretrain, training.Sft, training.Reward, training.Reject, training.Prefer,
-        training.Ppo, training.Grouped, training.Distill, training.Merge,
+        training.Vocab, training.Pretrain, training.Sft, training.Reward, training.Contrast, training.Reject,
+        training.Prefer, training.Ppo, training.Grouped, training.Distill, training.Merge,
         schema.Evaluate,
     )  # fmt: skip
     return {do: one for one in classes for do in one.model_fields["do"].annotation.__args__}  # type: ignore[union-attr]

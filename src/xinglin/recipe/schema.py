@@ -38,6 +38,7 @@ from xinglin.recipe.fields import (
 )  # fmt: skip
 from xinglin.recipe.training import (
     ADAPTERS,
+    Contrast,
     Distill,
     Grouped,
     Merge,
@@ -165,6 +166,7 @@ AnyStep = Annotated[
     | Pretrain
     | Sft
     | Reward
+    | Contrast
     | Reject
     | Prefer
     | Ppo

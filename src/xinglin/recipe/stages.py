@@ -114,10 +114,12 @@ def sft(step: training.Sft, at: Context) -> Numbers:
 def reward(step: training.Reward, at: Context) -> Numbers:
     """Train a reward model and measure it on what was held out."""
     from xinglin.model.rewarder import Rewarder
+    from xinglin.train.heldout import apart
     from xinglin.train.judged import judge
     from xinglin.train.reward import reward as stage
 
-    train, heldout = comparisons(at, step.data)
+    given, heldout = comparisons(at, step.data)
+    train = apart(given, heldout)
     rows = stage(
         at.model(step.model),
         train,
@@ -129,7 +131,7 @@ def reward(step: training.Reward, at: Context) -> Numbers:
     )
     curves(at)
     trained = sum(len(row.groups) for row in rows.rows)
-    counts = {"trained": trained, "dropped": len(train) - trained}
+    counts = {"trained": trained, "dropped": len(train) - trained, "leaked": len(given) - len(train)}
     if not heldout or not at.writes:
         return counts | {"heldout": 0}
     judged = judge(Rewarder(at.folder / "model"), heldout)

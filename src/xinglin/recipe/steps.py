@@ -142,6 +142,7 @@ STEPS: dict[type[schema.Step], Callable[[Any, Context], Numbers]] = {
     training.Pretrain: stages.pretrain,
     training.Sft: stages.sft,
     training.Reward: stages.reward,
+    training.Contrast: online.contrast,
     training.Reject: online.reject,
     training.Prefer: stages.prefer,
     training.Ppo: online.ppo,

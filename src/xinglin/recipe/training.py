@@ -185,7 +185,31 @@ class Rewarded(Step):
         return self
 
 
-class Reject(Fitting, Rewarded):
+class Drawn(Rewarded):
+    """`samples` answers of `model` to each of at most `most` prompts, with their rewards."""
+
+    model: Policy
+    prompts: Prompts
+    samples: Annotated[Whole, Field(ge=2, le=64)] = 4
+    most: Count = 400
+    temperature: Annotated[Number, Field(gt=0, le=5)] = 0.8
+    max_tokens: Annotated[Whole, Field(ge=1, le=8192)] = 64
+
+
+class Contrast(Drawn):
+    """Preference pairs of the policy's own answers: of each prompt's at most `pairs`, whose rewards are `gap` apart.
+
+    `heldout` is the share of the prompts' groups whose pairs are kept for measuring a reward model.
+    """
+
+    do: Literal["contrast"]
+    pairs: Annotated[Whole, Field(ge=1, le=64)] = 1
+    gap: Annotated[Number, Field(gt=0)] = 0.5
+    heldout: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    makes: ClassVar[tuple[str, ...]] = ("preferences", "comparisons")
+
+
+class Reject(Fitting, Drawn):
     """Rejection sampling: `samples` answers a prompt, the best by reward, one more round of SFT on them.
 
     Kept are the `keep` best of each prompt, or with `top` the best of all answers together; none below `floor`.
@@ -193,15 +217,9 @@ class Reject(Fitting, Rewarded):
 
     do: Literal["reject"]
     rate: Rate = 1e-5
-    model: Policy
-    prompts: Prompts
-    samples: Annotated[Whole, Field(ge=2, le=64)] = 4
     keep: Annotated[Whole, Field(ge=1, le=64)] = 1
     top: Annotated[Whole, Field(ge=0)] = 0
     floor: Number | None = None
-    most: Count = 400
-    temperature: Annotated[Number, Field(gt=0, le=5)] = 0.8
-    max_tokens: Annotated[Whole, Field(ge=1, le=8192)] = 64
     makes: ClassVar[tuple[str, ...]] = ("model", "samples", "prompts")
 
     @model_validator(mode="after")
@@ -284,11 +302,15 @@ class Online(Rewarded):
 
 
 class Ppo(Online):
-    """Proximal policy optimisation; `beta` prices a nat of KL, and adapts to hold a `target` (nats per answer)."""
+    """Proximal policy optimisation; `beta` prices a nat of KL, and adapts to hold a `target` (nats per answer).
+
+    `baseline` answers of the start to each prompt are drawn first; only reward above their mean counts (0: none).
+    """
 
     do: Literal["ppo"]
     beta: Annotated[Number, Field(ge=0, le=10)] = 0.05
     target: Annotated[Number, Field(ge=0)] = 0.0
+    baseline: Annotated[Whole, Field(ge=0, le=64)] = 0
 
     @model_validator(mode="after")
     def _a_price_adapts(self) -> Self:

@@ -97,6 +97,13 @@ def estimate_rejection(config: Any, tuning: Tuning, schedule: Schedule, drawing:
     return max(trained, _asked(trained, config, drawing), key=lambda memory: memory.total)
 
 
+def estimate_drawing(config: Any, drawing: Drawing) -> Memory:
+    """The same for a step that draws answers and has them judged, and trains nothing."""
+    with torch.device("meta"):
+        parameters = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(config).parameters())
+    return _asked(Memory(0.0, 0.0, 0.0, 0.0, trained=0, parameters=parameters), config, drawing)
+
+
 def _asked(one: Memory, config: Any, drawing: Drawing) -> Memory:
     """What it needs to ask a policy, whole in bf16 even if it was trained as an adapter of a quantised base."""
     policies = drawing.measured + drawing.frozen

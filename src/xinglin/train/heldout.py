@@ -12,6 +12,15 @@ from xinglin.types import Passage, Preference, Ranking, Sample
 Record = TypeVar("Record", Passage, Sample, Preference, Ranking)
 
 
+def apart(train: Sequence[Record], heldout: Sequence[Record]) -> list[Record]:
+    """The training records that stand on no fact or record (`origin.parents`) that one of those held out stands on.
+
+    Records of several steps are held out each by their own step: what one measures on, another may train on.
+    """
+    measured = {parent for record in heldout for parent in record.origin.parents}
+    return [record for record in train if measured.isdisjoint(record.origin.parents)]
+
+
 def hold_out(records: Sequence[Record], *, share: float, seed: int) -> tuple[list[Record], list[Record]]:
     """The records to train on and those to measure on: of the groups at least one, where a share is wanted.
 

@@ -162,7 +162,7 @@ def online(
     lines = run.resume()
     for number in range(len(lines) + 1, total + 1):
         started = time.monotonic()
-        sampling = Sampling(loop.max_tokens, loop.temperature, seed=_seed(loop.seed, number))
+        sampling = Sampling(loop.max_tokens, loop.temperature, seed=seed_of(loop.seed, number))
         chosen = pick(samples, number, loop)
         with arithmetic():
             rollouts = roll(rule.models[0], template, chosen, sampling=sampling, each=loop.each)
@@ -198,14 +198,20 @@ def pick(samples: Sequence[Sample], number: int, loop: Loop) -> list[Sample]:
     return chosen
 
 
-def _seed(seed: int, number: int) -> int:
+def seed_of(seed: int, number: int) -> int:
+    """The seed of an iteration, or of another numbered part of a run."""
     return (seed * 1_000_003 + number) % 2**31
 
 
-def _score(rollouts: list[Rollout], scorer: Scorer, number: int, rule: Rule) -> list[Scored]:
+def judge(rollouts: Sequence[Rollout], scorer: Scorer) -> list[Score]:
+    """The scores of rollouts; every process judges some of them, and has all."""
     size = math.ceil(len(rollouts) / world())
     parts = [rollouts[at : at + size] for at in range(0, len(rollouts), size)]
-    scores = [score for part in together.share(parts, scorer) for score in part]
+    return [score for part in together.share(parts, scorer) for score in part]
+
+
+def _score(rollouts: list[Rollout], scorer: Scorer, number: int, rule: Rule) -> list[Scored]:
+    scores = judge(rollouts, scorer)
     scored = [Scored(one, score.value, score.parts) for one, score in zip(rollouts, scores, strict=True)]
     broken = [one.rollout.sample.id for one in scored if not math.isfinite(one.reward)]
     if broken:

@@ -3,7 +3,9 @@
 The reward of an answer comes with its last token; every token pays beta times its log-ratio to the reference, the
 policy at the start. A critic of its own, begun as the reward model where there is one, estimates what is still to
 come; it learns faster than the policy, and alone at first, because advantages from a critic that explains nothing are
-noise (bench/regime: without this the held-out reward fell). Advantages are generalised (GAE, Schulman et al. 2016) and
+noise (bench/regime: without this the held-out reward fell). With a baseline it only has to explain what is above the
+mean reward of the start's own answers to the same prompt (Shen et al. 2024, contrastive rewards): prompts differ more
+than answers to one prompt do. Advantages are generalised (GAE, Schulman et al. 2016) and
 whitened over all tokens of an iteration; the ratios of the policy are clipped.
 
 Shapes: A tokens of an answer, N answer tokens of a packed row.
@@ -12,27 +14,31 @@ Shapes: A tokens of an answer, N answer tokens of a packed row.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
+from xinglin import files
 from xinglin.errors import ModelError
 from xinglin.model.adapter import FULL, Tuning
 from xinglin.model.attention import packed
 from xinglin.model.render import Template
 from xinglin.model.score import token_scores
+from xinglin.train import together
 from xinglin.train.fit import begin, keep
+from xinglin.train.launch import first
 from xinglin.train.objective import Part
-from xinglin.train.online import Loop, Outcome, Scored, Scorer, Turn, online
+from xinglin.train.online import Loop, Outcome, Scored, Scorer, Turn, judge, online, pick, seed_of
 from xinglin.train.recorder import Progress
-from xinglin.train.rollout import Rollout, answer_logprobs, lay_rollouts, logprobs_and_entropy, per_answer
-from xinglin.types import Sample
+from xinglin.train.rollout import Rollout, answer_logprobs, lay_rollouts, logprobs_and_entropy, per_answer, roll
+from xinglin.types import Sample, Sampling
 
 CLIP = 0.2
 """How far a ratio may move in one iteration."""
@@ -48,12 +54,21 @@ _HORIZON = 1000
 """Answers over which the KL coefficient adapts (Ziegler et al. 2019, section 2.2)."""
 
 
+BASELINE = "baseline.json"
+_PORTION = 64
+"""Prompts whose baseline is drawn and kept together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ppo:
-    """`beta` is the price of a nat of KL to the reference; with `target` (nats per answer) it adapts to hold the KL."""
+    """`beta` is the price of a nat of KL to the reference; with `target` (nats per answer) it adapts to hold the KL.
+
+    `baseline` answers of the start to every prompt are drawn first, and their mean reward is taken off (0: none).
+    """
 
     beta: float = 0.05
     target: float = 0.0
+    baseline: int = 0
 
 
 def advantages_and_returns(rewards_A: torch.Tensor, values_A: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -121,6 +136,8 @@ class _Rule:
     temperature: float
     warm: int
     state: dict[str, float] = field(default_factory=dict)
+    means: dict[str, float] = field(default_factory=dict)
+    """The baseline of every prompt."""
 
     @property
     def models(self) -> list[nn.Module]:
@@ -138,7 +155,8 @@ class _Rule:
         shaped = []
         for one, mine, theirs, values_A in zip(scored, old, reference, values, strict=True):
             rewards_A = -self.state["coefficient"] * (mine - theirs)
-            rewards_A[-1] += one.reward - (0.0 if one.rollout.finished else UNFINISHED)
+            rewards_A[-1] += one.reward - self.means.get(one.rollout.sample.id, 0.0)
+            rewards_A[-1] -= 0.0 if one.rollout.finished else UNFINISHED
             shaped.append(advantages_and_returns(rewards_A, values_A))
         white = whiten([advantages for advantages, _ in shaped])
         if number <= self.warm:
@@ -215,7 +233,47 @@ def ppo(
             fix="train the reward model from a model of the policy's family, or take grpo, which has no critic",
         )
     warm = int(WARM * loop.total(samples))
+    template = Template(tokenizer)
     rule = _Rule(policy, critic, Reference(policy), knobs, loop.temperature, warm, {"coefficient": knobs.beta})
-    outcome = online(rule, Template(tokenizer), samples, folder, loop=loop, scorer=scorer, progress=progress)
+    if knobs.baseline:
+
+        def draw(asked: Sequence[Sample], sampling: Sampling) -> list[Rollout]:
+            return roll(policy, template, asked, sampling=sampling, each=knobs.baseline)
+
+        rule.means = baseline(samples, folder, draw=draw, loop=loop, scorer=scorer, progress=progress)
+    outcome = online(rule, template, samples, folder, loop=loop, scorer=scorer, progress=progress)
     keep(policy, tokenizer, folder, stage="ppo", base=start.policy)
     return outcome
+
+
+def baseline(
+    samples: Sequence[Sample],
+    folder: Path,
+    *,
+    draw: Callable[[Sequence[Sample], Sampling], list[Rollout]],
+    loop: Loop,
+    scorer: Scorer,
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """The mean reward of the drawn answers to every prompt that will be asked, by sample; kept as they are drawn."""
+    path = folder / files.LOGS / BASELINE
+    means: dict[str, float] = files.read_json(path) if path.is_file() else {}
+    together.wait()  # until every process has read it, before the first writes more
+    asked = {one.id: one for number in range(1, loop.total(samples) + 1) for one in pick(samples, number, loop)}
+    every = [*asked.values()]
+    portions = [every[at : at + _PORTION] for at in range(0, len(every), _PORTION)]
+    for number, portion in enumerate(portions, 1):
+        if all(one.id in means for one in portion):
+            continue
+        sampling = Sampling(loop.max_tokens, loop.temperature, seed=seed_of(loop.seed, -number))
+        rollouts = draw(portion, sampling)
+        by_sample: dict[str, list[float]] = {}
+        for rollout, score in zip(rollouts, judge(rollouts, scorer), strict=True):
+            lost = 0.0 if rollout.finished else UNFINISHED
+            by_sample.setdefault(rollout.sample.id, []).append(score.value - lost)
+        means |= {name: fmean(values) for name, values in by_sample.items()}
+        if first():
+            files.write_json(path, means)
+        if progress:
+            progress(number, len(portions), {"reward": fmean(means.values())})
+    return means

@@ -1,4 +1,5 @@
-"""Rejection sampling: the policy answers every prompt several times, and the best rewarded answers are kept.
+"""Rejection sampling: the policy answers every prompt several times, and the best rewarded answers are kept, or paired
+with the worse ones.
 
 The kept answers are training samples for another round of SFT (ChiMed-GPT's regime; Touvron et al. 2023, Llama 2,
 section 3.2.3), and each carries the ids of the sample it was drawn for.
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xinglin.errors import DataError
-from xinglin.types import Maker, Message, Origin, Sample, make_id
+from xinglin.types import Maker, Message, Origin, Preference, Sample, make_id
 
 EXAM = ("options", "answer")
 """What the prompt of an exam question carries for the verifier `exam`; its answers are prompts of another round."""
@@ -68,6 +69,60 @@ def keep_best(
     return [_sample(draw, step=step, model=model) for draw in kept]
 
 
+def pair_up(draws: Sequence[Draw], *, most: int, gap: float, step: str, model: str) -> list[Preference]:
+    """At most `most` pairs of a prompt's distinct answers whose rewards are `gap` or more apart, best against worst.
+
+    Pairs of the policy's own answers (Liu et al. 2024, Statistical Rejection Sampling, section 3.2; Dong et al. 2024,
+    RLHF Workflow) teach what it gets wrong itself. Every answer of a prompt is used about as often as another. The
+    margin is the distance of the rewards. An answer that was cut off, or says nothing, is in no pair.
+    """
+    by_prompt: dict[str, dict[str, Draw]] = {}
+    for draw in draws:
+        if draw.finished and draw.answer.strip():
+            by_prompt.setdefault(draw.sample.id, {}).setdefault(draw.answer, draw)
+    made = [
+        _preference(better, worse, step=step, model=model)
+        for group in by_prompt.values()
+        for better, worse in _duels([*group.values()], most, gap)
+    ]
+    if not made:
+        raise DataError(
+            f"no prompt has two answers whose rewards are {gap:g} apart ({len(draws)} answers were drawn)",
+            where=step,
+            fix="lower `gap`, or raise `samples`, `most` or `temperature`, so that right and wrong answers occur",
+        )
+    return made
+
+
+def _duels(group: Sequence[Draw], most: int, gap: float) -> list[tuple[Draw, Draw]]:
+    """Pairs of the better and the worse, taken one by one: the answers used least first, then the widest apart."""
+    ranked = sorted(group, key=lambda draw: -draw.reward)
+    left = [
+        (first, second)
+        for first in range(len(ranked))
+        for second in range(first + 1, len(ranked))
+        if ranked[first].reward - ranked[second].reward >= gap - _ROUNDED
+    ]
+    used = [0] * len(ranked)
+    taken: list[tuple[Draw, Draw]] = []
+    while left and len(taken) < most:
+        first, second = min(
+            left, key=lambda pair: (used[pair[0]] + used[pair[1]], ranked[pair[1]].reward - ranked[pair[0]].reward)
+        )
+        left.remove((first, second))
+        used[first] += 1
+        used[second] += 1
+        taken.append((ranked[first], ranked[second]))
+    return taken
+
+
+def _preference(better: Draw, worse: Draw, *, step: str, model: str) -> Preference:
+    prompt = prompt_of(better.sample)
+    identity = make_id("preference", step, [(one.role, one.content) for one in prompt], better.answer, worse.answer)
+    margin = round(better.reward - worse.reward, 4)
+    return Preference(identity, prompt, better.answer, worse.answer, _origin(better, step=step, model=model), margin)
+
+
 def _good(draw: Draw, floor: float | None) -> bool:
     return draw.finished and bool(draw.answer.strip()) and (floor is None or draw.reward >= floor - _ROUNDED)
 
@@ -75,22 +130,26 @@ def _good(draw: Draw, floor: float | None) -> bool:
 def _sample(draw: Draw, *, step: str, model: str) -> Sample:
     prompt = prompt_of(draw.sample)
     messages = (*prompt, Message("assistant", draw.answer))
-    origin = draw.sample.origin
     return Sample(
         id=make_id("sample", step, [(message.role, message.content) for message in messages]),
         messages=messages,
-        origin=Origin(
-            source=origin.source,
-            item=draw.sample.id,
-            licence=origin.licence,
-            kind="model",
-            group=origin.group,
-            parents=(draw.sample.id, *origin.parents),
-            maker=Maker(step=step, model=model),
-        ),
+        origin=_origin(draw, step=step, model=model),
         tags=draw.sample.tags,
         extra={name: draw.sample.extra[name] for name in EXAM if name in draw.sample.extra}
         | {"reward": round(draw.reward, 4)},
+    )
+
+
+def _origin(draw: Draw, *, step: str, model: str) -> Origin:
+    origin = draw.sample.origin
+    return Origin(
+        source=origin.source,
+        item=draw.sample.id,
+        licence=origin.licence,
+        kind="model",
+        group=origin.group,
+        parents=(draw.sample.id, *origin.parents),
+        maker=Maker(step=step, model=model),
     )
 
 
