@@ -1,23 +1,23 @@
 """Does each stage of the regime improve its own metric over its parent? The tiny model, two cores, three seeds.
 
-    python bench/regime.py [--seeds 31 32 33]   # writes bench/results/regime.md, .json and .png
+    python bench/regime.py [--seeds 41 42 43]   # writes bench/results/regime.md, .json and .png
 
-Written down before the runs (bench/regime.yaml is the recipe; seeds 31, 32 and 33, not looked at before; a stage counts
-as better at p < 0.05). What came before, and was seen, is in docs/train.md: runs on seeds 7 and 8, 11 to 13 and 21 to
-23, each of which left stages that were not better. What changed since, chosen on seeds 5, 6 and 22:
+Written down before the runs (bench/regime.yaml is the recipe; seeds 41, 42 and 43, not looked at before; a stage counts
+as better at p < 0.05). What came before, and was seen, is in docs/train.md: runs on seeds 7 and 8, 11 to 13, 21 to 23
+and 31 to 33, each of which left stages that were not better. What changed since the last, chosen on seeds 5 and 6:
 
-- The reward model compares the answers' beginnings, too (`prefixes`): 0.742 of seed 6's pairs in order became 0.80. It
-  starts as an SFT model that has seen all eight phrasings it has to judge, twice more.
-- DPO's pairs cover all topics: with a fifth of them left out it forgot those. Its beta is 0.5 and not 0.1.
-- Rejection sampling keeps answers that the verifier finds right, and none where there is none. Of eight answers the
-  reward model's favourite was right in 71 % of the cases where a random one was in 69: nothing to learn from.
-- SFT has four epochs and not five, because seed 22's reached 91 % and left little to measure.
-- PPO is rewarded by the reward model and the verifier: with the reward model alone it raised its reward by 0.43
-  (seed 6, p < 0.001) and lost recall, 71.5 to 63.2 there and 85.8 to 76.2 on seed 22.
-- What is rewarded is measured as it is rewarded: by answers drawn, four to each of the 400 questions in a phrasing that
-  no stage has seen, and tested over entities, not prompts. Greedy recall, which decided on rejection sampling and GRPO
-  before, is beside it. Held-out topics decide on nothing: the tiny model forgets a topic that a stage leaves out,
-  whatever the stage rewards.
+- DPO learns from the policy's own answers, right against wrong (`contrast`), and not from answers to other questions:
+  recall 65.2 to 72.2 and 83.8 to 83.0, verified accuracy of drawn answers 0.323 to 0.361 and 0.427 to 0.500. Its own
+  metric is that of rejection sampling and GRPO now, which learn from the same draws; recall is beside it.
+- PPO takes off a baseline, the mean reward of four answers of its start to the same prompt, and has half the rate.
+  Its recall rose (83.8 to 85.8 on seed 6) where it had fallen.
+- The model that the reward model starts from has four epochs and not two: 0.783 of seed 5's pairs in order became
+  0.812. The policy's own answers as pairs for it were tried, too: topics never seen were judged worse (seed 6, 0.837 to
+  0.768).
+
+What is rewarded is measured as it is rewarded: by answers drawn, four to each of the 400 questions in a phrasing that
+no stage has seen, and tested over entities, not prompts. Held-out topics decide on nothing but the reward model: the
+tiny model forgets a topic that a stage leaves out, whatever the stage rewards.
 
 | stage | over | metric | n |
 |---|---|---|---|
@@ -26,12 +26,11 @@ as better at p < 0.05). What came before, and was seen, is in docs/train.md: run
 | pretrain | base | choice among four by likelihood, phrasings never seen (McNemar) | 400 |
 | sft | pretrain | fact recall by generation, phrasings never seen (McNemar) | 400 |
 | reward | chance, and the goal of 0.75 | pairs in the right order, topics never seen (Wilson) | a fifth of the pairs |
-| dpo | sft | fact recall by generation, phrasings never seen (McNemar) | 400 |
-| reject, grpo | sft | verified accuracy of drawn answers, phrasings never seen (sign-flip), KL at most 20 | 400 |
+| reject, dpo, grpo | sft | verified accuracy of drawn answers, phrasings never seen (sign-flip), KL at most 20 | 400 |
 | ppo | sft | reward of drawn answers, phrasings never seen (sign-flip), KL at most 20 | 400 |
 
-Beside them, and not what the aim depends on: recall after rejection sampling, PPO and GRPO; verified accuracy of drawn
-answers after PPO and DPO.
+Beside them, and not what the aim depends on: recall after rejection sampling, DPO, PPO and GRPO; verified accuracy of
+drawn answers after PPO.
 """
 
 from __future__ import annotations
@@ -56,9 +55,9 @@ CURVES = {
 """What is drawn of the stages' metrics."""
 NAMES = {"pt": "pretrain", "rs": "reject"}
 VERIFIED, REWARD = "verified accuracy", "reward"
-DRAWN = (("rs", VERIFIED), ("ppo", REWARD), ("grpo", VERIFIED), ("ppo", VERIFIED), ("dpo", VERIFIED))
+DRAWN = (("rs", VERIFIED), ("dpo", VERIFIED), ("ppo", REWARD), ("grpo", VERIFIED), ("ppo", VERIFIED))
 """What is measured by drawn answers."""
-OWN = DRAWN[:3]
+OWN = DRAWN[:4]
 """Of it what the stages are there to improve; the rest stands beside them."""
 BESIDE = "beside it: "
 
@@ -224,7 +223,7 @@ def table(record: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Run all seeds and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", default=[31, 32, 33])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[41, 42, 43])
     parser.add_argument("--runs", type=Path)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
