@@ -1,4 +1,4 @@
-"""What the steps do with the policy's own answers: preference pairs, rejection sampling, PPO, GRPO, RLOO, distillation."""
+"""What the steps do with the policy's own answers: pairs, rejection sampling, PPO, GRPO, RLOO, distillation."""
 
 from __future__ import annotations
 
