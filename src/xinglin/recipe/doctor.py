@@ -179,9 +179,8 @@ def estimate(step: Planned, at: Context) -> Any:
     one = step.step
     if isinstance(one, training.Drawn):
         drawing = Drawing(critic=False, frozen=int(one.reward is not None), tokens=_ASKED + one.max_tokens)
-        if isinstance(one, training.Contrast):
+        if not isinstance(one, training.Reject):
             return estimate_drawing(architecture(spec), drawing)
-    if isinstance(one, training.Reject):
         # It is never shared out, whatever `launch` says.
         alone = replace(schedule(one, at), launch=ALONE)
         return estimate_rejection(architecture(spec), tuning(one), alone, drawing)

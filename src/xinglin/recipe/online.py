@@ -35,9 +35,8 @@ def contrast(step: training.Contrast, at: Context) -> Numbers:
     at.write(PAIRS, train)
     files.write_records(at.folder / HELDOUT, kept)
     paired = len({one.origin.item for one in made})
-    return _told(draws) | {"prompts": len({one.sample.id for one in draws}), "paired": paired} | {
-        "train": len(train), "heldout": len(kept),
-    }  # fmt: skip
+    asked = len({one.sample.id for one in draws})
+    return _told(draws) | {"prompts": asked, "paired": paired, "train": len(train), "heldout": len(kept)}
 
 
 def reject(step: training.Reject, at: Context) -> Numbers:

@@ -12,10 +12,10 @@ from xinglin.types import Passage, Preference, Ranking, Sample
 Record = TypeVar("Record", Passage, Sample, Preference, Ranking)
 
 
-def apart(train: Sequence[Record], heldout: Sequence[Record]) -> list[Record]:
-    """The training records that stand on no fact or record (`origin.parents`) that one of those held out stands on.
+def apart(train: Sequence[Preference | Ranking], heldout: Sequence[Preference | Ranking]) -> list[Preference | Ranking]:
+    """The comparisons to train on that share no fact or record (`origin.parents`) with one that is measured on.
 
-    Records of several steps are held out each by their own step: what one measures on, another may train on.
+    Every step holds out some of its own: where several are mixed, what one measures on another would train on.
     """
     measured = {parent for record in heldout for parent in record.origin.parents}
     return [record for record in train if measured.isdisjoint(record.origin.parents)]
