@@ -178,3 +178,24 @@ def test_a_file_without_rows_is_not_asked_for_its_format(text: str, tmp_path: Pa
     files.write_text(tmp_path / "none.json", text)
     with pytest.raises(DataError, match="no rows in the file"):
         made(tmp_path, "name: none\nsteps:\n  raw: {do: import, input: [none.json]}\n")
+
+
+def test_pairs_none_of_which_is_held_out_are_mixed_with_others(tmp_path: Path) -> None:
+    pair = {"response_chosen": "好答", "response_rejected": "坏答"}
+    for name, count in (("few", 1), ("lone", 1), ("many", 40)):
+        rows = [{"question": f"{name}的第{at}个问题", **pair} for at in range(count)]
+        files.write_text(tmp_path / f"{name}.jsonl", lines(rows))
+    plotted = made(
+        tmp_path,
+        "name: mixes\nsteps:\n"
+        + "".join(
+            f"  {name}: {{do: import, input: [{name}.jsonl], noun: preferences}}\n" for name in ("few", "lone", "many")
+        )
+        + "  none: {do: mix, inputs: [few, lone]}\n  some: {do: mix, inputs: [few, many]}\n",
+    )
+    held = {
+        name: len(files.read_records(plotted.folder(name) / "heldout.jsonl", Preference))
+        for name in ("few", "lone", "many", "none", "some")
+    }
+    assert held["few"] == held["lone"] == held["none"] == 0 < held["many"] == held["some"]
+    assert numbers(plotted, "some")["kept"] == 41

@@ -47,6 +47,7 @@ from xinglin.recipe.training import Grouped, Sft
         ("{do: contrast, model: base, prompts: qa}", "nothing rewards the answers"),
         ("{do: contrast, model: base, prompts: books, verify: {form: 1}}", "needs prompts"),
         ("{do: contrast, model: base, prompts: qa, verify: {form: 1}, gap: 0}", "gap"),
+        ("{do: contrast, model: base, prompts: qa, verify: {form: 0.2, safety: 0.2}}", "differ by 0.4 at most"),
         (
             "{do: contrast, model: base, prompts: qa, verify: {form: 1}}\n  more: {do: sft, model: wrong, data: qa}",
             "model needs model, but 'wrong' makes preferences",

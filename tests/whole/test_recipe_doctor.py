@@ -208,6 +208,13 @@ def test_a_length_beyond_the_context_fails_before_anything_is_trained(
     (base / "config.json").write_text(json.dumps(settings | {"max_position_embeddings": 20}))
     one = found(make(tmp_path, CHAIN.replace("LENGTH", "64") + "base: base\n"), "sft 长度")
     assert (one.level, one.fix) == ("fail", "length: 20")
+    draws = CHAIN.replace("LENGTH", "16") + "  own: {do: contrast, model: sft, prompts: qa, verify: {form: 1}}\n"
+    one = found(make(tmp_path, draws + "base: base\n"), "own 长度")
+    assert (one.level, one.fix) == ("fail", "max_tokens: 20")
+    alone = DATA + "  own: {do: contrast, model: base, prompts: qa, verify: {form: 1}, most: 2}\nbase: base\n"
+    with pytest.raises(ModelError, match="the model's context is 20") as caught:
+        run(make(tmp_path, alone), watcher=Silent())
+    assert "max_tokens" in caught.value.fix
     plan = Schedule(epochs=1, batch=2, rate=1e-3, seed=1, length=128)
     long = Sample("long", (Message("user", "问"), Message("assistant", "答" * 20)), samples[0].origin)
     with pytest.raises(ModelError, match="the model's context is 20"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -11,10 +12,12 @@ import pytest
 from safetensors.torch import load_file
 
 from xinglin import files
+from xinglin.errors import DataError
 from xinglin.train import ppo as proximal
 from xinglin.train.curves import read_metrics
 from xinglin.train.online import Loop
 from xinglin.train.ppo import Ppo, Start, ppo
+from xinglin.train.reject import prompt_id
 from xinglin.train.rewards import Score
 from xinglin.train.rollout import Rollout
 from xinglin.types import Sample
@@ -57,7 +60,8 @@ def test_only_what_is_above_the_mean_of_the_starts_answers_counts(
         name: fmean(Lengths.earned(one) - (not one.finished) for one in drawn if one.sample.id == name)
         for name in asked
     }
-    assert files.read_json(tmp_path / "above" / "logs" / "baseline.json") == pytest.approx(means)
+    kept = {prompt_id(one): means[one.id] for one in samples[:8]}
+    assert files.read_json(tmp_path / "above" / "logs" / "baseline.json") == pytest.approx(kept)
     taken_off = Lengths(means)
     other = trained(tiny_folder, samples[:8], tmp_path / "hand", taken_off, 0)
     one, two = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("above", "hand"))
@@ -87,3 +91,40 @@ def test_a_baseline_is_drawn_for_the_prompts_that_are_asked_and_kept_when_a_run_
     assert [len(shown) for shown in rest.shown] == [4, 6, 6], "two portions were there"
     one, two = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "cut"))
     assert all(weight.equal(two[name]) for name, weight in one.items())
+
+
+def test_a_baseline_is_drawn_and_judged_in_the_arithmetic_of_the_training(
+    tiny_folder: Path, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within: list[bool] = [False]
+    judged: list[bool] = []
+
+    @contextmanager
+    def arithmetic() -> Iterator[None]:
+        within[0] = True
+        yield
+        within[0] = False
+
+    class Watched(Lengths):
+        def __call__(self, rollouts: Sequence[Rollout]) -> list[Score]:
+            judged.append(within[0])
+            return super().__call__(rollouts)
+
+    monkeypatch.setattr(proximal, "arithmetic", arithmetic)
+    trained(tiny_folder, samples[:6], tmp_path, Watched(), 2)
+    assert judged[0]
+
+
+def test_prompts_of_one_id_have_each_a_baseline_of_its_own(
+    tiny_folder: Path, samples: list[Sample], tmp_path: Path
+) -> None:
+    alike = [replace(one, id="s1") for one in samples[:6]]
+    scorer = Lengths()
+    trained(tiny_folder, alike, tmp_path, scorer, 2)
+    assert len(scorer.shown[0]) == 12
+    assert len(files.read_json(tmp_path / "logs" / "baseline.json")) == 6
+
+
+def test_without_prompts_nothing_is_drawn(tiny_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no prompts to answer"):
+        trained(tiny_folder, [], tmp_path, Lengths(), 2)

@@ -219,12 +219,15 @@ def mix(step: schema.Mix, at: Context) -> Numbers:
         ingredients = [
             Ingredient(one, lambda path=path: files.stream_records(path, NOUNS[noun]), weight, step.cap)
             for one, weight in zip(step.inputs, weights, strict=True)
-            if (path := at.plan.folder(one) / name).is_file()
+            # Not every step holds some out.
+            if (path := at.plan.folder(one) / name).is_file() and (name != HELDOUT or path.stat().st_size)
         ]
         if ingredients:
             done = draw(ingredients, at.folder / name, Plan(seed=at.seed, most=step.most))
             for source in done.sources:
                 taken[source.name] = taken.get(source.name, 0) + source.taken
+        elif name == HELDOUT:
+            files.write_records(at.folder / name, [])
     return {"kept": sum(taken.values()), "taken": taken}
 
 

@@ -147,7 +147,8 @@ def _memory(step: Planned, at: Context) -> Iterator[Diagnosis]:
 
     room = look(at.plan.runs).training
     config = architecture(_ground(at.plan, step))
-    length = getattr(step.step, "length", 0) or step.step.max_tokens  # type: ignore[attr-defined] - one of them
+    knob = "length" if isinstance(step.step, training.Fitting) else "max_tokens"
+    length = getattr(step.step, knob)
     detail = (
         f"约 about {memory.total:.1f} GiB / {room:.0f} GiB；训练 trained {memory.trained:,} / {memory.parameters:,}；"
         f"对话缓存 cache of a session of {length:,}: {length * cache_bytes(config) / 2**30:.2f} GiB"
@@ -156,8 +157,8 @@ def _memory(step: Planned, at: Context) -> Iterator[Diagnosis]:
     yield Diagnosis("warn" if fix else "ok", f"{step.name} 内存 memory", detail, fix)
     most = getattr(config, "max_position_embeddings", None) or length
     if length > most:
-        detail = f"length {length:,}，底座的上下文 the base's context {most:,}"
-        yield Diagnosis("fail", f"{step.name} 长度 length", detail, f"length: {most}")
+        detail = f"{knob} {length:,}，底座的上下文 the base's context {most:,}"
+        yield Diagnosis("fail", f"{step.name} 长度 length", detail, f"{knob}: {most}")
 
 
 def _ground(plan: Plan, step: Planned) -> str:
@@ -234,6 +235,7 @@ def _data(step: _LEARNS, at: Context) -> Iterator[Diagnosis]:
 
 
 def _inspect(step: _LEARNS, at: Context, template: Any) -> Any:
+    from xinglin.train.heldout import apart
     from xinglin.train.preference import WITH_STRANGERS
     from xinglin.train.preflight import inspect, inspect_groups, inspect_texts
 
@@ -241,8 +243,8 @@ def _inspect(step: _LEARNS, at: Context, template: Any) -> Any:
         return inspect_texts(at.read(step.data, PASSAGES, Passage), template, length=step.length)
     if isinstance(step, training.Sft):
         return inspect(at.read(step.data, SAMPLES, Sample), template, length=step.length)
-    groups = comparisons(at, step.data)[0]
-    chosen = spread(groups, step.most) if isinstance(step, training.Prefer) else groups
+    given, heldout = comparisons(at, step.data)
+    chosen = spread(given, step.most) if isinstance(step, training.Prefer) else apart(given, heldout)
     return inspect_groups(chosen, template, length=step.length, strangers=step.do in WITH_STRANGERS)
 
 

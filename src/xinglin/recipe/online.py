@@ -29,14 +29,15 @@ def contrast(step: training.Contrast, at: Context) -> Numbers:
     from xinglin.train.heldout import hold_out
     from xinglin.train.reject import pair_up
 
-    draws = _draws(step, at, spread(prompts(at, step.prompts), step.most), _scorer(step, at))
+    asked = spread(prompts(at, step.prompts), step.most)
+    draws = _draws(step, at, asked, _scorer(step, at))
     made = pair_up(draws, most=step.pairs, gap=step.gap, step=at.name, model=step.model)
     train, kept = hold_out(made, share=step.heldout, seed=at.seed)
     at.write(PAIRS, train)
     files.write_records(at.folder / HELDOUT, kept)
-    paired = len({one.origin.item for one in made})
-    asked = len({one.sample.id for one in draws})
-    return _told(draws) | {"prompts": asked, "paired": paired, "train": len(train), "heldout": len(kept)}
+    paired = len({(one.origin.item, one.prompt) for one in made})
+    counts = {"prompts": len(asked), "paired": paired, "train": len(train), "heldout": len(kept)}
+    return _told(draws) | counts
 
 
 def reject(step: training.Reject, at: Context) -> Numbers:
@@ -90,19 +91,21 @@ def _draws(step: training.Drawn, at: Context, asked: list[Sample], scorer: Any) 
         portions = [asked[first : first + _PORTION] for first in range(0, len(asked), _PORTION)]
         names = [parts / f"{number}.jsonl" for number in range(len(portions))]
         if missing := [number for number, name in enumerate(names) if not name.is_file()]:
+            at.progress(len(names) - len(missing), len(names), {})
             draw = _drawer(step, at, scorer)
             for number in missing:
                 drawn = draw(portions[number], number)
                 files.write_records(names[number], drawn)
                 at.progress(number + 1, len(portions), {"reward": sum(one.reward for one in drawn) / len(drawn)})
         files.write_records(path, [draw for name in names for draw in files.read_records(name, Draw)])
-        shutil.rmtree(parts)
+    shutil.rmtree(parts, ignore_errors=True)
     return files.read_records(path, Draw)
 
 
 def _drawer(step: training.Drawn, at: Context, scorer: Any) -> Callable[[list[Sample], int], list[Any]]:
     """What draws and scores the answers of one portion of the prompts, by its number."""
     from xinglin.model import load
+    from xinglin.model.attention import check_context
     from xinglin.model.render import Template
     from xinglin.train.online import seed_of
     from xinglin.train.reject import Draw
@@ -114,6 +117,7 @@ def _drawer(step: training.Drawn, at: Context, scorer: Any) -> Callable[[list[Sa
     def draw(asked: list[Sample], number: int) -> list[Draw]:
         sampling = Sampling(step.max_tokens, step.temperature, seed=seed_of(at.seed, number))
         drawn = roll(model, template, asked, sampling=sampling, each=step.samples)
+        check_context(model, max(len(one.start) + len(one.answer) for one in drawn))
         scored = zip(drawn, scorer(drawn), strict=True)
         return [Draw(one.sample, one.text, score.value, one.finished) for one, score in scored]
 

@@ -162,6 +162,8 @@ Verifier = Literal["facts", "knowledge", "exam", "form", "safety"]
 _ON_FACTS = ("facts", "knowledge")
 _PENALTIES = ("safety",)
 """Verifiers that give 0 at best; the others give 1."""
+_RANGES = {"knowledge": 2}
+"""How far apart a verifier's best and worst are; the others' are 1."""
 
 
 class Rewarded(Step):
@@ -207,6 +209,15 @@ class Contrast(Drawn):
     gap: Annotated[Number, Field(gt=0)] = 0.5
     heldout: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     makes: ClassVar[tuple[str, ...]] = ("preferences", "comparisons")
+
+    @model_validator(mode="after")
+    def _the_gap_can_be_reached(self) -> Self:
+        most = sum(_RANGES.get(name, 1) * weight for name, weight in self.verify.items())
+        if not self.reward and self.gap > most + 1e-9:
+            raise ValueError(
+                f"no two answers can be gap ({self.gap:g}) apart: the verifiers in verify differ by {most:g} at most"
+            )
+        return self
 
 
 class Reject(Fitting, Drawn):

@@ -198,6 +198,8 @@ def fits(memory: Memory, gib: float) -> str:
     """What to change when a stage needs more than there is; empty when it fits."""
     if memory.total <= 0.92 * gib:
         return ""
+    if not memory.trained:
+        return "lower max_tokens, or take a smaller `model` or judge (`reward`)"
     if memory.activations + memory.logits > 0.4 * memory.total:
         return "set micro: 1 and recompute: true, or shorten `length`"
     return "choose tune: lora or qlora, or share the weights out (launch: {processes: 2, strategy: zero3})"

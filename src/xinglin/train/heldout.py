@@ -9,32 +9,57 @@ from typing import TypeVar
 from xinglin.errors import DataError
 from xinglin.types import Passage, Preference, Ranking, Sample
 
-Record = TypeVar("Record", Passage, Sample, Preference, Ranking)
+Record = TypeVar("Record", bound=Passage | Sample | Preference | Ranking)
 
 
-def apart(train: Sequence[Preference | Ranking], heldout: Sequence[Preference | Ranking]) -> list[Preference | Ranking]:
-    """The comparisons to train on that share no fact or record (`origin.parents`) with one that is measured on.
+def apart(train: Sequence[Record], heldout: Sequence[Record]) -> list[Record]:
+    """The training records that stand on no fact or record (`origin.parents`) that one held out by another step does.
 
-    Every step holds out some of its own: where several are mixed, what one measures on another would train on.
+    Records of several steps are held out each by their own step: what one measures on, another may train on. Within a
+    step its own rule holds: of imported pairs, held out by their prompts, three in four share a fact with a held one.
     """
-    measured = {parent for record in heldout for parent in record.origin.parents}
-    return [record for record in train if measured.isdisjoint(record.origin.parents)]
+    measured: dict[str, set[str]] = {}
+    for record in heldout:
+        for parent in record.origin.parents:
+            measured.setdefault(parent, set()).add(_maker(record))
+    left = [
+        record
+        for record in train
+        if not any(measured.get(parent, set()) - {_maker(record)} for parent in record.origin.parents)
+    ]
+    if train and not left:
+        raise DataError(
+            f"each of the {len(train)} records to train on stands on a fact that another step holds out",
+            fix="give data of more topics, or hold out less (`heldout` of the steps that made them)",
+        )
+    return left
+
+
+def _maker(record: Passage | Sample | Preference | Ranking) -> str:
+    return record.origin.maker.step if record.origin.maker else ""
+
+
+def group_of(record: Passage | Sample | Preference | Ranking) -> str:
+    """What a record stays together with: its dialogue, document or entity; else a comparison's prompt, or itself."""
+    if record.origin.group:
+        return record.origin.group
+    return repr(record.prompt) if isinstance(record, Preference | Ranking) else record.id
 
 
 def hold_out(records: Sequence[Record], *, share: float, seed: int) -> tuple[list[Record], list[Record]]:
     """The records to train on and those to measure on: of the groups at least one, where a share is wanted.
 
-    Records of one group (a dialogue, document or entity; else the record itself) stay together.
+    Records of one group (`group_of`) stay together.
     """
     if not share:
         return list(records), []
-    groups = {record.origin.group or record.id for record in records}
+    groups = {group_of(record) for record in records}
     ranked = sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
     chosen = set(ranked[: max(1, round(share * len(ranked)))])
-    train = [record for record in records if (record.origin.group or record.id) not in chosen]
+    train = [record for record in records if group_of(record) not in chosen]
     if not train:
         raise DataError(
             f"{len(groups)} group(s) of records, and none is left to train on when {share:.1%} are held out",
             fix="give data of more groups, or hold out less (`heldout` where the step has it)",
         )
-    return train, [record for record in records if (record.origin.group or record.id) in chosen]
+    return train, [record for record in records if group_of(record) in chosen]

@@ -10,6 +10,7 @@ from itertools import combinations
 from xinglin.metrics.calibration import Bin, calibration_error, rank_correlation, reliability
 from xinglin.metrics.choice import wilson_of_groups
 from xinglin.model.rewarder import Rewarder
+from xinglin.train.heldout import group_of
 from xinglin.train.pairs import answers_of
 from xinglin.types import Message, Preference, Ranking
 
@@ -72,7 +73,7 @@ def _in_groups(heldout: Sequence[Preference | Ranking], scored: Sequence[list[tu
     found: dict[str, list[bool]] = {}
     for one, group in zip(heldout, scored, strict=True):
         pairs = [better[0] > worse[0] for better, worse in combinations(group, 2)]
-        found.setdefault(one.origin.group or one.id, []).extend(pairs)
+        found.setdefault(group_of(one), []).extend(pairs)
     return list(found.values())
 
 

@@ -36,14 +36,24 @@ def encode_group(one: Preference | Ranking, template: Template) -> list[Encoded]
 def encode_groups(
     records: Sequence[Preference | Ranking], template: Template, *, strangers: bool = False
 ) -> list[list[Encoded]]:
-    """All pairs or rankings encoded; with `strangers` each has the best answer of the next one behind its own (KTO)."""
+    """All pairs or rankings encoded; with `strangers` each has the best answer to another prompt behind it (KTO)."""
     groups = [encode_group(one, template) for one in records]
     if strangers:
-        for at, one in enumerate(records):
-            other = answers_of(records[(at + 1) % len(records)])[0]
+        for at, (one, next_) in enumerate(zip(records, _strangers(records), strict=True)):
+            other = answers_of(records[next_])[0]
             stranger = template.encode([*one.prompt, Message("assistant", other)])
             groups[at].append(replace(stranger, name=one.id))
     return groups
+
+
+def _strangers(records: Sequence[Preference | Ranking]) -> list[int]:
+    """The place of the next record with another prompt, for each: a prompt's pairs may stand next to each other."""
+    count = len(records)
+    found = [(at + 1) % count for at in range(count)]
+    for at in [*reversed(range(count))] * 2:  # the second time for those at the end, which go on at the start
+        if records[at].prompt == records[(at + 1) % count].prompt:
+            found[at] = found[(at + 1) % count]
+    return found
 
 
 def pack_pairs(

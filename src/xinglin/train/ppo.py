@@ -29,6 +29,7 @@ from xinglin import files
 from xinglin.errors import ModelError
 from xinglin.model.adapter import FULL, Tuning
 from xinglin.model.attention import packed
+from xinglin.model.load import arithmetic
 from xinglin.model.render import Template
 from xinglin.model.score import token_scores
 from xinglin.train import together
@@ -37,6 +38,7 @@ from xinglin.train.launch import first
 from xinglin.train.objective import Part
 from xinglin.train.online import Loop, Outcome, Scored, Scorer, Turn, judge, online, pick, seed_of
 from xinglin.train.recorder import Progress
+from xinglin.train.reject import prompt_id
 from xinglin.train.rollout import Rollout, answer_logprobs, lay_rollouts, logprobs_and_entropy, per_answer, roll
 from xinglin.types import Sample, Sampling
 
@@ -155,7 +157,7 @@ class _Rule:
         shaped = []
         for one, mine, theirs, values_A in zip(scored, old, reference, values, strict=True):
             rewards_A = -self.state["coefficient"] * (mine - theirs)
-            rewards_A[-1] += one.reward - self.means.get(one.rollout.sample.id, 0.0)
+            rewards_A[-1] += one.reward - self.means.get(prompt_id(one.rollout.sample), 0.0)
             rewards_A[-1] -= 0.0 if one.rollout.finished else UNFINISHED
             shaped.append(advantages_and_returns(rewards_A, values_A))
         white = whiten([advantages for advantages, _ in shaped])
@@ -235,12 +237,13 @@ def ppo(
     warm = int(WARM * loop.total(samples))
     template = Template(tokenizer)
     rule = _Rule(policy, critic, Reference(policy), knobs, loop.temperature, warm, {"coefficient": knobs.beta})
-    if knobs.baseline:
+    if knobs.baseline and samples:
 
         def draw(asked: Sequence[Sample], sampling: Sampling) -> list[Rollout]:
             return roll(policy, template, asked, sampling=sampling, each=knobs.baseline)
 
-        rule.means = baseline(samples, folder, draw=draw, loop=loop, scorer=scorer, progress=progress)
+        with arithmetic():
+            rule.means = baseline(samples, folder, draw=draw, loop=loop, scorer=scorer, progress=progress)
     outcome = online(rule, template, samples, folder, loop=loop, scorer=scorer, progress=progress)
     keep(policy, tokenizer, folder, stage="ppo", base=start.policy)
     return outcome
@@ -255,23 +258,24 @@ def baseline(
     scorer: Scorer,
     progress: Progress | None = None,
 ) -> dict[str, float]:
-    """The mean reward of the drawn answers to every prompt that will be asked, by sample; kept as they are drawn."""
+    """The mean reward of the drawn answers to every prompt that will be asked (`prompt_id`); kept as they are drawn."""
     path = folder / files.LOGS / BASELINE
     means: dict[str, float] = files.read_json(path) if path.is_file() else {}
     together.wait()  # until every process has read it, before the first writes more
-    asked = {one.id: one for number in range(1, loop.total(samples) + 1) for one in pick(samples, number, loop)}
-    every = [*asked.values()]
+    rounds = range(1, loop.total(samples) + 1)
+    asked = {prompt_id(one): one for number in rounds for one in pick(samples, number, loop)}
+    every = [*asked]
     portions = [every[at : at + _PORTION] for at in range(0, len(every), _PORTION)]
     for number, portion in enumerate(portions, 1):
-        if all(one.id in means for one in portion):
+        if all(name in means for name in portion):
             continue
         sampling = Sampling(loop.max_tokens, loop.temperature, seed=seed_of(loop.seed, -number))
-        rollouts = draw(portion, sampling)
-        by_sample: dict[str, list[float]] = {}
+        rollouts = draw([asked[name] for name in portion], sampling)
+        by_prompt: dict[str, list[float]] = {}
         for rollout, score in zip(rollouts, judge(rollouts, scorer), strict=True):
             lost = 0.0 if rollout.finished else UNFINISHED
-            by_sample.setdefault(rollout.sample.id, []).append(score.value - lost)
-        means |= {name: fmean(values) for name, values in by_sample.items()}
+            by_prompt.setdefault(prompt_id(rollout.sample), []).append(score.value - lost)
+        means |= {name: fmean(values) for name, values in by_prompt.items()}
         if first():
             files.write_json(path, means)
         if progress:

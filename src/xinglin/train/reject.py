@@ -39,14 +39,7 @@ def keep_best(
     one whose reward is below `floor`: with a verifier's full reward as floor only right answers are learnt (Yuan et al.
     2023, Scaling Relationship on Learning Mathematical Reasoning, section 3.3).
     """
-    if not draws:
-        raise DataError("no answers were sampled", where=step, fix="check `prompts` and `samples` of this step")
-    if not any(draw.finished and draw.answer.strip() for draw in draws):
-        raise DataError(
-            f"none of {len(draws)} answers ended by itself with something said, so there is nothing to learn from",
-            where=step,
-            fix="raise `max_tokens`, or start from a model that has learnt to end its answers (after sft)",
-        )
+    _check(draws, step)
     if floor is not None and not any(_good(draw, floor) for draw in draws):
         raise DataError(
             f"none of {len(draws)} answers has a reward of {floor} or more: the largest is "
@@ -56,7 +49,7 @@ def keep_best(
         )
     by_prompt: dict[str, list[Draw]] = {}
     for draw in draws:
-        by_prompt.setdefault(draw.sample.id, []).append(draw)
+        by_prompt.setdefault(prompt_id(draw.sample), []).append(draw)
     kept: list[Draw] = []
     for group in by_prompt.values():
         best: dict[str, Draw] = {}
@@ -76,10 +69,11 @@ def pair_up(draws: Sequence[Draw], *, most: int, gap: float, step: str, model: s
     RLHF Workflow) teach what it gets wrong itself. Every answer of a prompt is used about as often as another. The
     margin is the distance of the rewards. An answer that was cut off, or says nothing, is in no pair.
     """
+    _check(draws, step)
     by_prompt: dict[str, dict[str, Draw]] = {}
     for draw in draws:
-        if draw.finished and draw.answer.strip():
-            by_prompt.setdefault(draw.sample.id, {}).setdefault(draw.answer, draw)
+        if _said(draw):
+            by_prompt.setdefault(prompt_id(draw.sample), {}).setdefault(draw.answer, draw)
     made = [
         _preference(better, worse, step=step, model=model)
         for group in by_prompt.values()
@@ -123,8 +117,23 @@ def _preference(better: Draw, worse: Draw, *, step: str, model: str) -> Preferen
     return Preference(identity, prompt, better.answer, worse.answer, _origin(better, step=step, model=model), margin)
 
 
+def _check(draws: Sequence[Draw], step: str) -> None:
+    if not draws:
+        raise DataError("no answers were sampled", where=step, fix="check `prompts` and `samples` of this step")
+    if not any(map(_said, draws)):
+        raise DataError(
+            f"none of {len(draws)} answers ended by itself with something said, so there is nothing to learn from",
+            where=step,
+            fix="raise `max_tokens`, or start from a model that has learnt to end its answers (after sft)",
+        )
+
+
+def _said(draw: Draw) -> bool:
+    return draw.finished and bool(draw.answer.strip())
+
+
 def _good(draw: Draw, floor: float | None) -> bool:
-    return draw.finished and bool(draw.answer.strip()) and (floor is None or draw.reward >= floor - _ROUNDED)
+    return _said(draw) and (floor is None or draw.reward >= floor - _ROUNDED)
 
 
 def _sample(draw: Draw, *, step: str, model: str) -> Sample:
@@ -151,6 +160,11 @@ def _origin(draw: Draw, *, step: str, model: str) -> Origin:
         parents=(draw.sample.id, *origin.parents),
         maker=Maker(step=step, model=model),
     )
+
+
+def prompt_id(sample: Sample) -> str:
+    """The name of a sample's prompt: nothing says that the ids of a user's file differ."""
+    return make_id("prompt", sample.id, [(one.role, one.content) for one in prompt_of(sample)])
 
 
 def prompt_of(sample: Sample) -> tuple[Message, ...]:
