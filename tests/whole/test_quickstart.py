@@ -29,6 +29,9 @@ FEWER = (
     "sft.epochs=1",
     "rm.epochs=1",
     "rs.most=12",
+    "own.most=12",
+    "own.reward=rm",  # for the same reason
+    "own.gap=0.001",
     "aligned.most=40",
     "tables.most=24",
 )

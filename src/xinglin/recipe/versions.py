@@ -40,7 +40,7 @@ VERSIONS: dict[type[schema.Step], Version] = {
     training.Pretrain: Version(3, 40, weights=True, resumes=True),
     training.Sft: Version(4, 50, weights=True, resumes=True),
     training.Reward: Version(6, 30, weights=True, resumes=True),
-    training.Contrast: Version(1, 15, weights=True, resumes=True),
+    training.Contrast: Version(1, 30, weights=True, resumes=True),
     training.Reject: Version(6, 20, weights=True, resumes=True),
     training.Ppo: Version(7, 60, weights=True, resumes=True),
     training.Grouped: Version(6, 40, weights=True, resumes=True),
