@@ -111,6 +111,7 @@ def test_an_eight_billion_base_fits_one_24_gb_card_by_qlora_and_not_by_full_tuni
     assert "qlora" in fits(full, 24)
     assert fits(Memory(1, 1, 20, 5, 1, 1), 24).startswith("set micro: 1")
     assert fits(Memory(30, 0, 1, 0, 0, 1), 24).startswith("lower max_tokens"), "where nothing is trained"
+    assert "micro" not in fits(Memory(1, 1, 20, 5, 1, 1), 24, drawing=True), "a stage that draws has no such knob"
 
 
 def test_rejection_sampling_needs_its_judge_while_it_trains_and_a_whole_policy_to_draw() -> None:

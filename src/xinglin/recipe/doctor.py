@@ -153,7 +153,7 @@ def _memory(step: Planned, at: Context) -> Iterator[Diagnosis]:
         f"约 about {memory.total:.1f} GiB / {room:.0f} GiB；训练 trained {memory.trained:,} / {memory.parameters:,}；"
         f"对话缓存 cache of a session of {length:,}: {length * cache_bytes(config) / 2**30:.2f} GiB"
     )
-    fix = fits(memory, room)
+    fix = fits(memory, room, drawing=isinstance(step.step, training.Online | training.Distill))
     yield Diagnosis("warn" if fix else "ok", f"{step.name} 内存 memory", detail, fix)
     most = getattr(config, "max_position_embeddings", None) or length
     if length > most:

@@ -194,12 +194,17 @@ _HIDDEN, _QUERIES, _KEYS, _INNER = 6.0, 5.0, 4.0, 4.0
 17 % more than Llama."""
 
 
-def fits(memory: Memory, gib: float) -> str:
-    """What to change when a stage needs more than there is; empty when it fits."""
+def fits(memory: Memory, gib: float, *, drawing: bool = False) -> str:
+    """What to change when a stage needs more than there is; empty when it fits.
+
+    `drawing`: it trains on answers it draws, and its updates are cut into passes anyway.
+    """
     if memory.total <= 0.92 * gib:
         return ""
     if not memory.trained:
         return "lower max_tokens, or take a smaller `model` or judge (`reward`)"
+    if drawing:
+        return "choose tune: lora or qlora, lower max_tokens, or take a smaller `model` or judge"
     if memory.activations + memory.logits > 0.4 * memory.total:
         return "set micro: 1 and recompute: true, or shorten `length`"
     return "choose tune: lora or qlora, or share the weights out (launch: {processes: 2, strategy: zero3})"
